@@ -1,0 +1,1 @@
+"""The controller's use cases, a file per verb."""

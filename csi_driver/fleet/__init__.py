@@ -1,0 +1,1 @@
+"""The controller's picture of its agents."""

@@ -1,0 +1,1 @@
+"""The domain as frozen dataclasses and pure functions. No input or output here."""

@@ -1,0 +1,1 @@
+"""Simulated hosts, shipped with the package and checked against the real ones."""
