@@ -1,0 +1,97 @@
+"""The door to LVM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicalVolume:
+    """One row of ``lvs``. Sizes in bytes; ``pool`` is the thin pool's LV name or empty."""
+
+    vg: str
+    name: str
+    uuid: str
+    size: int
+    tags: frozenset[str]
+    pool: str = ""
+    layout: str = "linear"
+    """``thin``, ``thin-pool``, ``linear``, ``striped`` ...: first word of lv_layout."""
+    active: bool = False
+    devno: tuple[int, int] | None = None
+    """Kernel device number, when active."""
+    thin_id: int | None = None
+    data_percent: float = 0.0
+    metadata_percent: float = 0.0
+    metadata_size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeGroup:
+    """One VG and all its LVs. Sizes in bytes."""
+
+    name: str
+    uuid: str
+    size: int
+    free: int
+    extent: int
+    metadata_size: int
+    metadata_free: int
+    missing: int
+    """How many PVs are missing."""
+    volumes: tuple[LogicalVolume, ...]
+
+    def volume(self, name: str) -> LogicalVolume | None:
+        """The LV of that name, or None."""
+        return next((lv for lv in self.volumes if lv.name == name), None)
+
+
+class Lvm(Protocol):
+    """LVM, by one long-lived ``lvm`` shell with our own LVM_SYSTEM_DIR. Commands run to their end, never killed.
+
+    Commands of one door are run one after the other.
+    """
+
+    async def group(self, vg: str) -> VolumeGroup:
+        """The VG with all its LVs, read now. NotFound if there is no such VG."""
+        ...
+
+    async def create_thin(self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str]) -> None:
+        """``lvcreate -V`` with its tags in the same command, active, autoactivation off.
+
+        ``size`` must be a multiple of the extent. NoCapacity when LVM finds no room; Incompatible when an LV of
+        that name exists.
+        """
+        ...
+
+    async def create_thick(self, name: str, *, vg: str, size: int, tags: frozenset[str]) -> None:
+        """A linear LV, likewise. Does not clear old data beyond LVM's own wiping of signatures."""
+        ...
+
+    async def remove(self, name: str, *, vg: str) -> None:
+        """``lvremove``. NotFound if absent; Busy when the device is open."""
+        ...
+
+    async def extend(self, name: str, *, vg: str, size: int, metadata_only: bool) -> None:
+        """Grow to ``size`` bytes; no error when it has that size. ``metadata_only``: without telling the kernel.
+
+        NoCapacity when LVM finds no room.
+        """
+        ...
+
+    async def change_tags(self, name: str, *, vg: str, add: frozenset[str], remove: frozenset[str]) -> None:
+        """One ``lvchange`` that adds and removes; removing a tag that is not there is fine. NotFound if no LV."""
+        ...
+
+    async def activate(self, name: str, *, vg: str) -> None:
+        """Make the device; fine when active. NotFound if no LV."""
+        ...
+
+    async def deactivate(self, name: str, *, vg: str) -> None:
+        """Take the device away; fine when inactive. Busy when open."""
+        ...
+
+    async def close(self) -> None:
+        """End the shell after its running command."""
+        ...
