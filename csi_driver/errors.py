@@ -40,7 +40,7 @@ class Kind(StrEnum):
     UNSUPPORTED = "unsupported"
     BUSY = "busy"
     PENDING = "pending"
-    BAD_TOKEN = "bad-token"
+    BAD_TOKEN = "bad-token"  # noqa: S105  # a list token, not a password
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 

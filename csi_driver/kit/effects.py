@@ -8,7 +8,7 @@ real doors and the simulated ones carry the same marks.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import wraps
+from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 
@@ -40,20 +40,20 @@ R = TypeVar("R")
 
 def effect(
     name: str,
-) -> Callable[
-    [Callable[Concatenate[S, P], Awaitable[R]]], Callable[Concatenate[S, P], Coroutine[Any, Any, R]]
-]:
+) -> Callable[[Callable[Concatenate[S, P], Awaitable[R]]], Callable[Concatenate[S, P], Coroutine[Any, Any, R]]]:
     """Mark an async method of a door as the effect ``name``, ``<door>.<verb>``."""
 
     def mark(
         method: Callable[Concatenate[S, P], Awaitable[R]],
     ) -> Callable[Concatenate[S, P], Coroutine[Any, Any, R]]:
-        @wraps(method)
-        async def perform(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+        async def perform(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
             subject = str(args[0]) if args else ""
-            done = await self.effects.perform(name, subject, lambda: method(self, *args, **kwargs))
-            return done  # type: ignore[return-value]  # perform hands back what the method returned
+            # perform hands back what the method returned
+            return await self.effects.perform(  # type: ignore[return-value]
+                name, subject, lambda: method(self, *args, **kwargs)
+            )
 
+        update_wrapper(perform, method)
         return perform
 
     return mark

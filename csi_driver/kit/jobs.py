@@ -38,9 +38,7 @@ class Jobs:
         self._running: dict[str, Job] = {}
         self._closing = False
 
-    async def run(
-        self, key: str, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]
-    ) -> T:
+    async def run(self, key: str, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What ``work`` returns, started now or by an earlier caller with the same verb and request.
 
         Raises Busy when other work on ``key`` is running, StillWorking when the caller's deadline comes first,
@@ -55,9 +53,7 @@ class Jobs:
         result: T = await deadline.within(job.task, f"{key}: {verb}")
         return result
 
-    def _start(
-        self, key: str, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]
-    ) -> Job:
+    def _start(self, key: str, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> Job:
         if self._closing:
             raise Unavailable("this process is stopping; ask again")
         task = asyncio.create_task(work(), name=f"{verb} {key}")

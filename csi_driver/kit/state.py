@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from csi_driver.kit import blocking
 from csi_driver.kit.effects import Effects, effect
 
 _TEMPORARY = ".new"
@@ -37,7 +38,15 @@ class RecordFiles:
 
     @effect("state.put")
     async def put(self, name: str, content: bytes) -> None:
-        """See ``Records.put``. Blocks for one fsync of a small file."""
+        """See ``Records.put``."""
+        await blocking.call(lambda: self._write(name, content), "state")
+
+    @effect("state.remove")
+    async def remove(self, name: str) -> None:
+        """See ``Records.remove``."""
+        await blocking.call(lambda: self._unlink(name), "state")
+
+    def _write(self, name: str, content: bytes) -> None:
         aside = self._folder / (name + _TEMPORARY)
         with open(aside, "wb", opener=_private) as file:
             file.write(content)
@@ -46,9 +55,7 @@ class RecordFiles:
         aside.rename(self._folder / name)
         self._sync_folder()
 
-    @effect("state.remove")
-    async def remove(self, name: str) -> None:
-        """See ``Records.remove``."""
+    def _unlink(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
         self._sync_folder()
 

@@ -1,0 +1,77 @@
+"""What every verb of the agent is handed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from csi_driver.agent import tags
+from csi_driver.agent.journal import Journal
+from csi_driver.agent.picture import Picture
+from csi_driver.errors import NotFound, Precondition
+from csi_driver.host.doors import LogicalVolume, StorageDoors, VolumeGroup
+from csi_driver.kit.jobs import Jobs
+from csi_driver.model.ids import VolumeId
+from csi_driver.model.volume import Volume
+from csi_driver.settings import AgentSettings, PoolSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentContext:
+    """One storage node: its doors, its settings, its memory. ``locks`` holds a lock per volume group: looking at
+    room and taking it are one step.
+    """
+
+    node: str
+    cluster: str
+    doors: StorageDoors
+    settings: AgentSettings
+    journal: Journal
+    picture: Picture
+    jobs: Jobs = field(default_factory=Jobs)
+    locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    def pool(self, name: str) -> PoolSettings:
+        """The settings of the pool ``name``. NotFound names those that there are."""
+        for pool in self.settings.pools:
+            if pool.name == name:
+                return pool
+        known = ", ".join(pool.name for pool in self.settings.pools) or "none"
+        raise NotFound(f"node {self.node} has no pool {name!r}; it has {known}")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The volume groups that hold our pools, each once."""
+        return tuple(dict.fromkeys(pool.vg for pool in self.settings.pools))
+
+    async def look(self, volume: VolumeId) -> Found | None:
+        """The logical volume of that id, read from LVM now, or None when no group of ours has it.
+
+        Raises Precondition when there is one that is not proven to be ours.
+        """
+        for vg in self.groups:
+            group = await self.doors.lvm.group(vg)
+            lv = group.volume(str(volume))
+            if lv is not None:
+                return self.prove(group, lv)
+        return None
+
+    def prove(self, group: VolumeGroup, lv: LogicalVolume) -> Found:
+        """``lv`` with the volume that its tags say it is; Precondition when they do not say so."""
+        described = tags.volume(lv, node=self.node, cluster=self.cluster)
+        if described is None:
+            raise Precondition(
+                f"logical volume {group.name}/{lv.name} on node {self.node} has the name of a volume of ours but "
+                f"not its tags (cluster {self.cluster!r}): it is left alone"
+            )
+        return Found(group, lv, described)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A volume of ours, as LVM has it now."""
+
+    group: VolumeGroup
+    lv: LogicalVolume
+    volume: Volume

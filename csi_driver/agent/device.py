@@ -1,0 +1,45 @@
+"""The device of a logical volume: used only after LVM and device-mapper name the same number for it.
+
+Links and names go stale (cluster.md, "The node plugin in a container"); numbers are compared each time.
+"""
+
+from __future__ import annotations
+
+from csi_driver.agent.context import AgentContext, Found
+from csi_driver.errors import InternalError, Unavailable
+from csi_driver.host.dm.tables import mapper_name
+from csi_driver.host.doors import LogicalVolume
+
+LVM_UUID_PREFIX = "LVM-"
+
+
+async def open_volume(context: AgentContext, found: Found) -> tuple[int, int]:
+    """Activate the volume and return its device number, proven.
+
+    Unavailable when the device is not there although LVM activated it (udev stopped): ask again.
+    """
+    lv, group = found.lv, found.group
+    if not lv.active:
+        await context.doors.lvm.activate(lv.name, vg=group.name)
+        again = (await context.doors.lvm.group(group.name)).volume(lv.name)
+        if again is None:
+            raise InternalError(f"logical volume {group.name}/{lv.name} went away while it was activated")
+        lv = again
+    return await _proven(context, group.name, lv)
+
+
+async def _proven(context: AgentContext, vg: str, lv: LogicalVolume) -> tuple[int, int]:
+    seen = await context.doors.dm.find(mapper_name(vg, lv.name))
+    expected = LVM_UUID_PREFIX + lv_uuid_tail(lv)
+    if lv.devno is None or seen is None:
+        raise Unavailable(f"the device of {vg}/{lv.name} has not appeared; is udevd running on {context.node}?")
+    if seen.devno != lv.devno or not seen.uuid.startswith(LVM_UUID_PREFIX) or not seen.uuid.endswith(expected[4:]):
+        raise InternalError(
+            f"LVM says that {vg}/{lv.name} is device {lv.devno}, device-mapper says {seen.devno} ({seen.uuid})"
+        )
+    return seen.devno
+
+
+def lv_uuid_tail(lv: LogicalVolume) -> str:
+    """The LV's uuid as the dm uuid ends with it: ``LVM-<vg uuid><lv uuid>``, dashes left out."""
+    return lv.uuid.replace("-", "")

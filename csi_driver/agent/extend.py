@@ -1,0 +1,77 @@
+"""Extend: grow a volume, under its users' feet when it is published.
+
+LVM's own extension of an active thin volume suspends the whole pool (kernel.md 8): the metadata is changed by
+LVM, the kernel's table by us. A crash between the two is mended by a repeat, which compares the sizes.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from csi_driver.agent import claim, device
+from csi_driver.agent.context import AgentContext, Found
+from csi_driver.agent.pools import describe
+from csi_driver.errors import InternalError, NoCapacity, NotFound, OutOfRange
+from csi_driver.host import wrapper
+from csi_driver.host.dm.tables import mapper_name
+from csi_driver.model.ids import VolumeId
+from csi_driver.model.sizes import SECTOR, round_up, show
+from csi_driver.model.volume import Layout, Volume
+
+log = logging.getLogger(__name__)
+
+
+async def extend(context: AgentContext, volume: VolumeId, size: int) -> Volume:
+    """The volume with at least ``size`` bytes, visible at its wrapper. OutOfRange when the pool has no room.
+
+    RESOURCE_EXHAUSTED would lock the claim at the larger size (csi.md 1.3); OutOfRange lets the user ask for less.
+    """
+    found = await context.look(volume)
+    if found is None:
+        raise NotFound(f"node {context.node} has no volume {volume}")
+    async with context.locks[found.group.name]:
+        found = await _grow(context, volume, size)
+    if found.volume.layout is Layout.THIN:
+        await _follow_thin(context, found)
+    else:
+        await claim.clear(context, volume, found.volume.size)
+    if await context.doors.dm.find(str(volume)) is not None:
+        devno = await device.open_volume(context, found)
+        await wrapper.grow(context.doors.dm, str(volume), over=devno, sectors=found.lv.size // SECTOR)
+    context.picture.put_volume(found.volume)
+    return found.volume
+
+
+async def _grow(context: AgentContext, volume: VolumeId, size: int) -> Found:
+    found = await _there(context, volume)
+    wanted = round_up(size, found.group.extent)
+    if found.lv.size >= wanted:
+        return found
+    pool = describe(context.pool(found.volume.pool), found.group, context.node)
+    more, free = wanted - found.lv.size, pool.free(found.volume.layout) or 0
+    if pool.problem or free < more:
+        why = pool.problem or f"it has {show(free)} left, {show(more)} more are needed"
+        raise OutOfRange(f"pool {pool.name} on node {context.node} cannot grow volume {volume}: {why}")
+    quiet = found.volume.layout is Layout.THIN and found.lv.active
+    try:
+        await context.doors.lvm.extend(str(volume), vg=found.group.name, size=wanted, metadata_only=quiet)
+    except NoCapacity as error:
+        raise OutOfRange(f"volume {volume} cannot grow to {show(wanted)}: {error}") from error
+    log.info("volume grown", extra={"volume": str(volume), "from": found.lv.size, "to": wanted})
+    return await _there(context, volume)
+
+
+async def _follow_thin(context: AgentContext, found: Found) -> None:
+    if not found.lv.active:
+        return
+    devno = await device.open_volume(context, found)
+    if await context.doors.devices.size(devno) < found.lv.size:
+        name = mapper_name(found.group.name, found.lv.name)
+        await wrapper.thin_extend(context.doors.dm, name, sectors=found.lv.size // SECTOR)
+
+
+async def _there(context: AgentContext, volume: VolumeId) -> Found:
+    found = await context.look(volume)
+    if found is None:
+        raise InternalError(f"volume {volume} went away while it was grown")
+    return found

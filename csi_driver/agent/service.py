@@ -1,0 +1,194 @@
+"""The agent: its verbs, each a job of its volume that outlives the call (DESIGN 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
+
+from csi_driver.agent import claim, commit, delete, extend, find, pools, publish, restore, tags, unpublish
+from csi_driver.agent.context import AgentContext
+from csi_driver.errors import DriverError, NotFound
+from csi_driver.model.ids import VolumeId
+from csi_driver.model.inventory import AgentInfo, Change
+from csi_driver.model.pool import Pool
+from csi_driver.model.publication import Attachment, Publication, PublishRequest
+from csi_driver.model.volume import Volume, VolumeSpec
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REFRESH = 30.0
+"""Seconds between looks at the volume groups when nothing was changed by us: an operator may have changed something."""
+RETRY_FIRST, RETRY_MOST = 1.0, 30.0
+"""Seconds between tries to put up what could not be put up at the start."""
+
+
+class ConsumerSide(Protocol):
+    """What the agent passes on to the consumer's half of its node."""
+
+    async def hold(self, attachment: Attachment) -> None:
+        """Keep what is needed to log in."""
+        ...
+
+    async def release(self, volume: VolumeId) -> None:
+        """Forget it."""
+        ...
+
+    def wanted(self) -> tuple[VolumeId, ...]:
+        """Volumes whose secret is missing."""
+        ...
+
+    def on_wanted(self, told: Callable[[], None]) -> None:
+        """Call ``told`` whenever ``wanted`` changes."""
+        ...
+
+
+class Agent:
+    """One node's agent; implements ``fleet.port.AgentPort``.
+
+    ``describe_node`` answers who the node is (its initiator name may change while we run). Call ``start`` before
+    serving and ``stop`` at the end.
+    """
+
+    def __init__(
+        self,
+        context: AgentContext,
+        consumer: ConsumerSide,
+        describe_node: Callable[[], AgentInfo],
+    ) -> None:
+        self.context, self._consumer, self._describe = context, consumer, describe_node
+        self._stale = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Put up again what the journal promises, look at everything once, then follow changes."""
+        failed = await restore.restore(self.context)
+        await self.refresh()
+        self._consumer.on_wanted(lambda: self.context.picture.set_wanted(self._consumer.wanted()))
+        self.context.picture.set_wanted(self._consumer.wanted())
+        self._tasks.append(asyncio.create_task(self._follow(), name="agent refresh"))
+        if failed:
+            self._tasks.append(asyncio.create_task(self._retry(failed), name="agent restore"))
+
+    async def stop(self) -> None:
+        """Let running jobs end, then close LVM. Nothing on the data path is touched."""
+        await self.context.jobs.drain()
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self.context.doors.lvm.close()
+
+    @property
+    def tasks(self) -> tuple[asyncio.Task[None], ...]:
+        """Background work; a process in which one dies should end."""
+        return tuple(self._tasks)
+
+    # -- looking
+
+    async def describe(self) -> AgentInfo:
+        """See ``AgentPort``."""
+        return self._describe()
+
+    def watch(self) -> AsyncIterator[Change]:
+        """See ``AgentPort``."""
+        self.context.picture.set_info(self._describe())
+        return self.context.picture.watch()
+
+    async def find(self, key: str) -> tuple[Volume, ...]:
+        """See ``AgentPort``."""
+        return await find.find(self.context, key)
+
+    async def get(self, volume: VolumeId) -> Volume:
+        """See ``AgentPort``."""
+        return await find.get(self.context, volume)
+
+    # -- changing
+
+    async def claim(self, spec: VolumeSpec) -> Volume:
+        """See ``AgentPort``."""
+        return await self._job(spec.id, "claim", spec, lambda: claim.claim(self.context, spec))
+
+    async def commit(self, volume: VolumeId) -> Volume:
+        """See ``AgentPort``."""
+        return await self._job(volume, "commit", None, lambda: commit.commit(self.context, volume))
+
+    async def drop(self, volume: VolumeId) -> None:
+        """See ``AgentPort``."""
+        await self._job(volume, "drop", None, lambda: commit.drop(self.context, volume))
+
+    async def delete(self, volume: VolumeId) -> None:
+        """See ``AgentPort``."""
+        await self._job(volume, "delete", None, lambda: delete.delete(self.context, volume))
+
+    async def extend(self, volume: VolumeId, size: int) -> Volume:
+        """See ``AgentPort``."""
+        return await self._job(volume, "extend", size, lambda: extend.extend(self.context, volume, size))
+
+    async def publish(self, request: PublishRequest) -> Publication:
+        """See ``AgentPort``."""
+        return await self._job(request.volume, "publish", request, lambda: publish.publish(self.context, request))
+
+    async def unpublish(self, volume: VolumeId, node: str) -> None:
+        """See ``AgentPort``."""
+        await self._job(volume, "unpublish", node, lambda: unpublish.unpublish(self.context, volume, node))
+
+    async def hold(self, attachment: Attachment) -> None:
+        """See ``AgentPort``."""
+        await self._consumer.hold(attachment)
+
+    async def release(self, volume: VolumeId) -> None:
+        """See ``AgentPort``."""
+        await self._consumer.release(volume)
+
+    # -- keeping the picture
+
+    async def refresh(self) -> None:
+        """Look at every volume group once and tell the watchers what differs."""
+        context = self.context
+        context.picture.begin_look()
+        described: list[Pool] = []
+        volumes: list[Volume] = []
+        for vg in context.groups:
+            members = [pool for pool in context.settings.pools if pool.vg == vg]
+            try:
+                group = await context.doors.lvm.group(vg)
+            except NotFound as error:
+                described += [pools.missing(pool, context.node, str(error)) for pool in members]
+                continue
+            described += [pools.describe(pool, group, context.node) for pool in members]
+            proven = (tags.volume(lv, node=context.node, cluster=context.cluster) for lv in group.volumes)
+            volumes += [volume for volume in proven if volume is not None]
+        context.picture.set_pools(tuple(described))
+        context.picture.set_volumes(tuple(volumes))
+
+    async def _job(
+        self, volume: VolumeId, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        async def work_and_look() -> T:
+            try:
+                return await work()
+            finally:
+                self._stale.set()
+
+        return await self.context.jobs.run(str(volume), verb, request, work_and_look)
+
+    async def _follow(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stale.wait(), REFRESH)
+            self._stale.clear()
+            try:
+                await self.refresh()
+            except DriverError as error:
+                log.warning("volume groups could not be read", extra={"error": str(error)})
+
+    async def _retry(self, failed: tuple[Publication, ...]) -> None:
+        pause = RETRY_FIRST
+        while failed:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_MOST)
+            failed = await restore.again(self.context, failed)

@@ -1,0 +1,117 @@
+"""What a volume is stands in its LV tags (DESIGN 3): this module writes and reads them. Pure.
+
+``clinker.<field>=<value>``; characters that LVM does not allow in tags are written ``#hh`` for each byte
+(allowed are letters, digits and ``_+.-/=!:#&``: lvm(8), measured in mechanisms.md 7). Never a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from csi_driver.host.doors import LogicalVolume
+from csi_driver.model.access import FsType
+from csi_driver.model.ids import VolumeId
+from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec, WriteCache
+
+PREFIX = "clinker."
+SCHEMA = "1"
+_PLAIN = re.compile(rb"[A-Za-z0-9_+.\-/=!:&]")
+_ESCAPED = re.compile(r"#([0-9a-f]{2})")
+
+
+def encode(text: str) -> str:
+    """``text`` in characters that a tag may hold."""
+    return "".join(chr(byte) if _PLAIN.match(bytes([byte])) else f"#{byte:02x}" for byte in text.encode())
+
+
+def decode(text: str) -> str:
+    """Inverse of ``encode``."""
+    raw = re.sub(_ESCAPED, lambda match: chr(int(match[1], 16)), text)
+    return raw.encode("latin-1").decode(errors="replace")
+
+
+def tag(field: str, value: str) -> str:
+    """One tag."""
+    return f"{PREFIX}{field}={encode(value)}"
+
+
+def content(state: Content) -> str:
+    """The tag that says how far the making has come."""
+    return tag("content", state.value)
+
+
+def formatted(fs: FsType) -> str:
+    """The tag that says that the file system was made and must never be made again."""
+    return tag("formatted", fs.value)
+
+
+def clean(size: int) -> str:
+    """The tag that says how many bytes of a thick volume, from its start, hold nothing of an earlier tenant."""
+    return tag("clean", str(size))
+
+
+def of(spec: VolumeSpec, *, cluster: str, created: int) -> frozenset[str]:
+    """The tags that ``lvcreate`` writes with a new claim. ``created`` is Unix seconds."""
+    values = {
+        "v": SCHEMA,
+        "cluster": cluster,
+        "id": str(spec.id),
+        "name": spec.name,
+        "pool": spec.pool,
+        "layout": spec.layout.value,
+        "content": Content.CLAIMED.value,
+        "fs": spec.fs.value if spec.fs else "",
+        "mkfs": " ".join(spec.mkfs_options),
+        "cache": spec.write_cache.value,
+        "params": spec.params_hash,
+        "pvc": f"{spec.pvc_namespace}/{spec.pvc_name}" if spec.pvc_name else "",
+        "created": str(created),
+    }
+    return frozenset(tag(field, value) for field, value in values.items() if value)
+
+
+def fields(tags: Iterable[str]) -> dict[str, str]:
+    """Field to value, of our tags only."""
+    found = {}
+    for each in tags:
+        if each.startswith(PREFIX) and "=" in each:
+            field, _, value = each.removeprefix(PREFIX).partition("=")
+            found[field] = decode(value)
+    return found
+
+
+def clean_bytes(lv: LogicalVolume) -> int:
+    """How many bytes of a thick LV are known to hold nothing old."""
+    return int(fields(lv.tags).get("clean", "0"))
+
+
+def volume(lv: LogicalVolume, *, node: str, cluster: str) -> Volume | None:
+    """The volume that ``lv`` is, or None when it is not proven to be one of this cluster."""
+    told = fields(lv.tags)
+    identity = VolumeId.parse(lv.name)
+    ours = told.get("v") == SCHEMA and told.get("cluster") == cluster and told.get("id") == lv.name
+    if identity is None or not ours:
+        return None
+    namespace, _, claim = told.get("pvc", "").partition("/")
+    try:
+        return Volume(
+            id=identity,
+            name=told["name"],
+            size=lv.size,
+            pool=told["pool"],
+            layout=Layout(told["layout"]),
+            fs=FsType(told["fs"]) if "fs" in told else None,
+            mkfs_options=tuple(told.get("mkfs", "").split()),
+            write_cache=WriteCache(told["cache"]),
+            params_hash=told.get("params", ""),
+            pvc_namespace=namespace,
+            pvc_name=claim,
+            node=node,
+            vg=lv.vg,
+            content=Content(told["content"]),
+            formatted="formatted" in told,
+            created=int(told["created"]),
+        )
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""A real Kubernetes cluster on the lab's hosts (docs/development.md)."""

@@ -1,0 +1,1 @@
+"""Builds the Go programs that the tests hold this driver against: see `build.build`."""
