@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from csi_driver.errors import Unavailable
+
 T = TypeVar("T")
 
 
@@ -41,3 +43,14 @@ async def call(act: Callable[[], T], name: str = "blocking") -> T:
 
     threading.Thread(target=work, name=name, daemon=True).start()
     return await future
+
+
+async def answer(act: Callable[[], T], what: str, *, seconds: float) -> T:
+    """What ``act`` returns or raises, or Unavailable saying that ``what`` is silent after ``seconds``.
+
+    The thread of a silent one stays behind until it is answered: do not ask the same thing again and again.
+    """
+    try:
+        return await asyncio.wait_for(call(act, name=what), seconds)
+    except TimeoutError as error:
+        raise Unavailable(f"{what} has not answered within {seconds:.0f} s") from error

@@ -1,1 +1,1 @@
-"""Chooses node and pool: a request and a picture of all pools in, a decision with reasons out. Pure."""
+"""Chooses where a volume is made: pure functions, a request and a picture of the pools in, a decision out."""

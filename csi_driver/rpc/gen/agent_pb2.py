@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0b\x61gent.proto\x12\x10\x63linker.agent.v1\"\x06\n\x04\x44one\"\x11\n\x0f\x44\x65scribeRequest\"\x0e\n\x0cWatchRequest\"\xfa\x01\n\tAgentInfo\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x11\n\tinitiator\x18\x03 \x01(\t\x12\x0f\n\x07portals\x18\x04 \x03(\t\x12;\n\x08segments\x18\x05 \x03(\x0b\x32).clinker.agent.v1.AgentInfo.SegmentsEntry\x12\x11\n\tapi_major\x18\x06 \x01(\r\x12\x11\n\tapi_minor\x18\x07 \x01(\r\x12\x16\n\x0e\x64river_version\x18\x08 \x01(\t\x1a/\n\rSegmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xec\x02\n\x04Pool\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02vg\x18\x03 \x01(\t\x12\x0e\n\x06\x65xtent\x18\x04 \x01(\x03\x12\x16\n\tthin_free\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nthick_free\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tthin_size\x18\x07 \x01(\x03\x12\x11\n\tthin_used\x18\x08 \x01(\x03\x12\x16\n\x0ethin_allocated\x18\t \x01(\x03\x12\x15\n\rmetadata_size\x18\n \x01(\x03\x12\x15\n\rmetadata_used\x18\x0b \x01(\x03\x12\x0f\n\x07problem\x18\x0c \x01(\t\x12\x32\n\x06labels\x18\r \x03(\x0b\x32\".clinker.agent.v1.Pool.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_thin_freeB\r\n\x0b_thick_free\"\x17\n\tVolumeRef\x12\n\n\x02id\x18\x01 \x01(\t\"\xc7\x01\n\nVolumeSpec\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x0e\n\x06layout\x18\x05 \x01(\t\x12\n\n\x02\x66s\x18\x06 \x01(\t\x12\x14\n\x0cmkfs_options\x18\x07 \x03(\t\x12\x13\n\x0bwrite_cache\x18\x08 \x01(\t\x12\x13\n\x0bparams_hash\x18\t \x01(\t\x12\x15\n\rpvc_namespace\x18\n \x01(\t\x12\x10\n\x08pvc_name\x18\x0b \x01(\t\"\x83\x01\n\x06Volume\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clinker.agent.v1.VolumeSpec\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\n\n\x02vg\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\x12\x11\n\tformatted\x18\x05 \x01(\x08\x12\x0f\n\x07\x63reated\x18\x06 \x01(\x03\"\x1a\n\x0b\x46indRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"9\n\x0c\x46indResponse\x12)\n\x07volumes\x18\x01 \x03(\x0b\x32\x18.clinker.agent.v1.Volume\":\n\x0c\x43laimRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clinker.agent.v1.VolumeSpec\")\n\rExtendRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"\x94\x01\n\x0ePublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\r\x12\x0e\n\x06\x61\x63\x63\x65ss\x18\x05 \x01(\t\x12\x10\n\x08readonly\x18\x06 \x01(\x08\x12\x11\n\tinitiator\x18\x07 \x01(\t\x12\x12\n\nnew_secret\x18\x08 \x01(\x08\"\x9e\x01\n\x0bPublication\x12\x31\n\x07request\x18\x01 \x01(\x0b\x32 .clinker.agent.v1.PublishRequest\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0f\n\x07portals\x18\x03 \x03(\t\x12\x11\n\tchap_user\x18\x04 \x01(\t\x12\x0e\n\x06secret\x18\x05 \x01(\t\x12\n\n\x02\x66s\x18\x06 \x01(\t\x12\x0c\n\x04size\x18\x07 \x01(\x03\",\n\x10UnpublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\"\\\n\nAttachment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0f\n\x07portals\x18\x03 \x03(\t\x12\x11\n\tchap_user\x18\x04 \x01(\t\x12\x0e\n\x06secret\x18\x05 \x01(\t\"m\n\x0ePublicationRef\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x11\n\ttransport\x18\x04 \x01(\t\x12\x0c\n\x04mode\x18\x05 \x01(\r\x12\x10\n\x08readonly\x18\x06 \x01(\x08\"\xcb\x02\n\x06\x43hange\x12\x0c\n\x04\x66ull\x18\x01 \x01(\x08\x12)\n\x04info\x18\x02 \x01(\x0b\x32\x1b.clinker.agent.v1.AgentInfo\x12&\n\x05pools\x18\x03 \x01(\x0b\x32\x17.clinker.agent.v1.Pools\x12)\n\x07volumes\x18\x04 \x03(\x0b\x32\x18.clinker.agent.v1.Volume\x12\x14\n\x0cvolumes_gone\x18\x05 \x03(\t\x12\x36\n\x0cpublications\x18\x06 \x03(\x0b\x32 .clinker.agent.v1.PublicationRef\x12=\n\x11publications_gone\x18\x07 \x03(\x0b\x32\".clinker.agent.v1.UnpublishRequest\x12(\n\x06wanted\x18\x08 \x01(\x0b\x32\x18.clinker.agent.v1.Wanted\".\n\x05Pools\x12%\n\x05pools\x18\x01 \x03(\x0b\x32\x16.clinker.agent.v1.Pool\"\x15\n\x06Wanted\x12\x0b\n\x03ids\x18\x01 \x03(\t2\xf5\x06\n\x05\x41gent\x12J\n\x08\x44\x65scribe\x12!.clinker.agent.v1.DescribeRequest\x1a\x1b.clinker.agent.v1.AgentInfo\x12\x43\n\x05Watch\x12\x1e.clinker.agent.v1.WatchRequest\x1a\x18.clinker.agent.v1.Change0\x01\x12\x45\n\x04\x46ind\x12\x1d.clinker.agent.v1.FindRequest\x1a\x1e.clinker.agent.v1.FindResponse\x12\x41\n\x05\x43laim\x12\x1e.clinker.agent.v1.ClaimRequest\x1a\x18.clinker.agent.v1.Volume\x12?\n\x06\x43ommit\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x18.clinker.agent.v1.Volume\x12;\n\x04\x44rop\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done\x12<\n\x03Get\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x18.clinker.agent.v1.Volume\x12=\n\x06\x44\x65lete\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done\x12\x43\n\x06\x45xtend\x12\x1f.clinker.agent.v1.ExtendRequest\x1a\x18.clinker.agent.v1.Volume\x12J\n\x07Publish\x12 .clinker.agent.v1.PublishRequest\x1a\x1d.clinker.agent.v1.Publication\x12G\n\tUnpublish\x12\".clinker.agent.v1.UnpublishRequest\x1a\x16.clinker.agent.v1.Done\x12<\n\x04Hold\x12\x1c.clinker.agent.v1.Attachment\x1a\x16.clinker.agent.v1.Done\x12>\n\x07Release\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Doneb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0b\x61gent.proto\x12\x10\x63linker.agent.v1\x1a google/protobuf/descriptor.proto\"\x06\n\x04\x44one\"\x11\n\x0f\x44\x65scribeRequest\"\x0e\n\x0cWatchRequest\"\xfa\x01\n\tAgentInfo\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x11\n\tinitiator\x18\x03 \x01(\t\x12\x0f\n\x07portals\x18\x04 \x03(\t\x12;\n\x08segments\x18\x05 \x03(\x0b\x32).clinker.agent.v1.AgentInfo.SegmentsEntry\x12\x11\n\tapi_major\x18\x06 \x01(\r\x12\x11\n\tapi_minor\x18\x07 \x01(\r\x12\x16\n\x0e\x64river_version\x18\x08 \x01(\t\x1a/\n\rSegmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xec\x02\n\x04Pool\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02vg\x18\x03 \x01(\t\x12\x0e\n\x06\x65xtent\x18\x04 \x01(\x03\x12\x16\n\tthin_free\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nthick_free\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tthin_size\x18\x07 \x01(\x03\x12\x11\n\tthin_used\x18\x08 \x01(\x03\x12\x16\n\x0ethin_allocated\x18\t \x01(\x03\x12\x15\n\rmetadata_size\x18\n \x01(\x03\x12\x15\n\rmetadata_used\x18\x0b \x01(\x03\x12\x0f\n\x07problem\x18\x0c \x01(\t\x12\x32\n\x06labels\x18\r \x03(\x0b\x32\".clinker.agent.v1.Pool.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_thin_freeB\r\n\x0b_thick_free\"\x17\n\tVolumeRef\x12\n\n\x02id\x18\x01 \x01(\t\"\xc7\x01\n\nVolumeSpec\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x0e\n\x06layout\x18\x05 \x01(\t\x12\n\n\x02\x66s\x18\x06 \x01(\t\x12\x14\n\x0cmkfs_options\x18\x07 \x03(\t\x12\x13\n\x0bwrite_cache\x18\x08 \x01(\t\x12\x13\n\x0bparams_hash\x18\t \x01(\t\x12\x15\n\rpvc_namespace\x18\n \x01(\t\x12\x10\n\x08pvc_name\x18\x0b \x01(\t\"\x83\x01\n\x06Volume\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clinker.agent.v1.VolumeSpec\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\n\n\x02vg\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\x12\x11\n\tformatted\x18\x05 \x01(\x08\x12\x0f\n\x07\x63reated\x18\x06 \x01(\x03\"\x1a\n\x0b\x46indRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"9\n\x0c\x46indResponse\x12)\n\x07volumes\x18\x01 \x03(\x0b\x32\x18.clinker.agent.v1.Volume\":\n\x0c\x43laimRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clinker.agent.v1.VolumeSpec\")\n\rExtendRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"\x94\x01\n\x0ePublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\r\x12\x0e\n\x06\x61\x63\x63\x65ss\x18\x05 \x01(\t\x12\x10\n\x08readonly\x18\x06 \x01(\x08\x12\x11\n\tinitiator\x18\x07 \x01(\t\x12\x12\n\nnew_secret\x18\x08 \x01(\x08\"\xa4\x01\n\x0bPublication\x12\x31\n\x07request\x18\x01 \x01(\x0b\x32 .clinker.agent.v1.PublishRequest\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0f\n\x07portals\x18\x03 \x03(\t\x12\x11\n\tchap_user\x18\x04 \x01(\t\x12\x14\n\x06secret\x18\x05 \x01(\tB\x04\x98\xf7\x18\x01\x12\n\n\x02\x66s\x18\x06 \x01(\t\x12\x0c\n\x04size\x18\x07 \x01(\x03\",\n\x10UnpublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\"b\n\nAttachment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0f\n\x07portals\x18\x03 \x03(\t\x12\x11\n\tchap_user\x18\x04 \x01(\t\x12\x14\n\x06secret\x18\x05 \x01(\tB\x04\x98\xf7\x18\x01\"m\n\x0ePublicationRef\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x11\n\ttransport\x18\x04 \x01(\t\x12\x0c\n\x04mode\x18\x05 \x01(\r\x12\x10\n\x08readonly\x18\x06 \x01(\x08\"\xcb\x02\n\x06\x43hange\x12\x0c\n\x04\x66ull\x18\x01 \x01(\x08\x12)\n\x04info\x18\x02 \x01(\x0b\x32\x1b.clinker.agent.v1.AgentInfo\x12&\n\x05pools\x18\x03 \x01(\x0b\x32\x17.clinker.agent.v1.Pools\x12)\n\x07volumes\x18\x04 \x03(\x0b\x32\x18.clinker.agent.v1.Volume\x12\x14\n\x0cvolumes_gone\x18\x05 \x03(\t\x12\x36\n\x0cpublications\x18\x06 \x03(\x0b\x32 .clinker.agent.v1.PublicationRef\x12=\n\x11publications_gone\x18\x07 \x03(\x0b\x32\".clinker.agent.v1.UnpublishRequest\x12(\n\x06wanted\x18\x08 \x01(\x0b\x32\x18.clinker.agent.v1.Wanted\".\n\x05Pools\x12%\n\x05pools\x18\x01 \x03(\x0b\x32\x16.clinker.agent.v1.Pool\"\x15\n\x06Wanted\x12\x0b\n\x03ids\x18\x01 \x03(\t2\xf5\x06\n\x05\x41gent\x12J\n\x08\x44\x65scribe\x12!.clinker.agent.v1.DescribeRequest\x1a\x1b.clinker.agent.v1.AgentInfo\x12\x43\n\x05Watch\x12\x1e.clinker.agent.v1.WatchRequest\x1a\x18.clinker.agent.v1.Change0\x01\x12\x45\n\x04\x46ind\x12\x1d.clinker.agent.v1.FindRequest\x1a\x1e.clinker.agent.v1.FindResponse\x12\x41\n\x05\x43laim\x12\x1e.clinker.agent.v1.ClaimRequest\x1a\x18.clinker.agent.v1.Volume\x12?\n\x06\x43ommit\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x18.clinker.agent.v1.Volume\x12;\n\x04\x44rop\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done\x12<\n\x03Get\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x18.clinker.agent.v1.Volume\x12=\n\x06\x44\x65lete\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done\x12\x43\n\x06\x45xtend\x12\x1f.clinker.agent.v1.ExtendRequest\x1a\x18.clinker.agent.v1.Volume\x12J\n\x07Publish\x12 .clinker.agent.v1.PublishRequest\x1a\x1d.clinker.agent.v1.Publication\x12G\n\tUnpublish\x12\".clinker.agent.v1.UnpublishRequest\x1a\x16.clinker.agent.v1.Done\x12<\n\x04Hold\x12\x1c.clinker.agent.v1.Attachment\x1a\x16.clinker.agent.v1.Done\x12>\n\x07Release\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done:5\n\x0c\x61gent_secret\x12\x1d.google.protobuf.FieldOptions\x18\xf3\x8e\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,50 +36,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTINFO_SEGMENTSENTRY']._serialized_options = b'8\001'
   _globals['_POOL_LABELSENTRY']._loaded_options = None
   _globals['_POOL_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_DONE']._serialized_start=33
-  _globals['_DONE']._serialized_end=39
-  _globals['_DESCRIBEREQUEST']._serialized_start=41
-  _globals['_DESCRIBEREQUEST']._serialized_end=58
-  _globals['_WATCHREQUEST']._serialized_start=60
-  _globals['_WATCHREQUEST']._serialized_end=74
-  _globals['_AGENTINFO']._serialized_start=77
-  _globals['_AGENTINFO']._serialized_end=327
-  _globals['_AGENTINFO_SEGMENTSENTRY']._serialized_start=280
-  _globals['_AGENTINFO_SEGMENTSENTRY']._serialized_end=327
-  _globals['_POOL']._serialized_start=330
-  _globals['_POOL']._serialized_end=694
-  _globals['_POOL_LABELSENTRY']._serialized_start=620
-  _globals['_POOL_LABELSENTRY']._serialized_end=665
-  _globals['_VOLUMEREF']._serialized_start=696
-  _globals['_VOLUMEREF']._serialized_end=719
-  _globals['_VOLUMESPEC']._serialized_start=722
-  _globals['_VOLUMESPEC']._serialized_end=921
-  _globals['_VOLUME']._serialized_start=924
-  _globals['_VOLUME']._serialized_end=1055
-  _globals['_FINDREQUEST']._serialized_start=1057
-  _globals['_FINDREQUEST']._serialized_end=1083
-  _globals['_FINDRESPONSE']._serialized_start=1085
-  _globals['_FINDRESPONSE']._serialized_end=1142
-  _globals['_CLAIMREQUEST']._serialized_start=1144
-  _globals['_CLAIMREQUEST']._serialized_end=1202
-  _globals['_EXTENDREQUEST']._serialized_start=1204
-  _globals['_EXTENDREQUEST']._serialized_end=1245
-  _globals['_PUBLISHREQUEST']._serialized_start=1248
-  _globals['_PUBLISHREQUEST']._serialized_end=1396
-  _globals['_PUBLICATION']._serialized_start=1399
-  _globals['_PUBLICATION']._serialized_end=1557
-  _globals['_UNPUBLISHREQUEST']._serialized_start=1559
-  _globals['_UNPUBLISHREQUEST']._serialized_end=1603
-  _globals['_ATTACHMENT']._serialized_start=1605
-  _globals['_ATTACHMENT']._serialized_end=1697
-  _globals['_PUBLICATIONREF']._serialized_start=1699
-  _globals['_PUBLICATIONREF']._serialized_end=1808
-  _globals['_CHANGE']._serialized_start=1811
-  _globals['_CHANGE']._serialized_end=2142
-  _globals['_POOLS']._serialized_start=2144
-  _globals['_POOLS']._serialized_end=2190
-  _globals['_WANTED']._serialized_start=2192
-  _globals['_WANTED']._serialized_end=2213
-  _globals['_AGENT']._serialized_start=2216
-  _globals['_AGENT']._serialized_end=3101
+  _globals['_PUBLICATION'].fields_by_name['secret']._loaded_options = None
+  _globals['_PUBLICATION'].fields_by_name['secret']._serialized_options = b'\230\367\030\001'
+  _globals['_ATTACHMENT'].fields_by_name['secret']._loaded_options = None
+  _globals['_ATTACHMENT'].fields_by_name['secret']._serialized_options = b'\230\367\030\001'
+  _globals['_DONE']._serialized_start=67
+  _globals['_DONE']._serialized_end=73
+  _globals['_DESCRIBEREQUEST']._serialized_start=75
+  _globals['_DESCRIBEREQUEST']._serialized_end=92
+  _globals['_WATCHREQUEST']._serialized_start=94
+  _globals['_WATCHREQUEST']._serialized_end=108
+  _globals['_AGENTINFO']._serialized_start=111
+  _globals['_AGENTINFO']._serialized_end=361
+  _globals['_AGENTINFO_SEGMENTSENTRY']._serialized_start=314
+  _globals['_AGENTINFO_SEGMENTSENTRY']._serialized_end=361
+  _globals['_POOL']._serialized_start=364
+  _globals['_POOL']._serialized_end=728
+  _globals['_POOL_LABELSENTRY']._serialized_start=654
+  _globals['_POOL_LABELSENTRY']._serialized_end=699
+  _globals['_VOLUMEREF']._serialized_start=730
+  _globals['_VOLUMEREF']._serialized_end=753
+  _globals['_VOLUMESPEC']._serialized_start=756
+  _globals['_VOLUMESPEC']._serialized_end=955
+  _globals['_VOLUME']._serialized_start=958
+  _globals['_VOLUME']._serialized_end=1089
+  _globals['_FINDREQUEST']._serialized_start=1091
+  _globals['_FINDREQUEST']._serialized_end=1117
+  _globals['_FINDRESPONSE']._serialized_start=1119
+  _globals['_FINDRESPONSE']._serialized_end=1176
+  _globals['_CLAIMREQUEST']._serialized_start=1178
+  _globals['_CLAIMREQUEST']._serialized_end=1236
+  _globals['_EXTENDREQUEST']._serialized_start=1238
+  _globals['_EXTENDREQUEST']._serialized_end=1279
+  _globals['_PUBLISHREQUEST']._serialized_start=1282
+  _globals['_PUBLISHREQUEST']._serialized_end=1430
+  _globals['_PUBLICATION']._serialized_start=1433
+  _globals['_PUBLICATION']._serialized_end=1597
+  _globals['_UNPUBLISHREQUEST']._serialized_start=1599
+  _globals['_UNPUBLISHREQUEST']._serialized_end=1643
+  _globals['_ATTACHMENT']._serialized_start=1645
+  _globals['_ATTACHMENT']._serialized_end=1743
+  _globals['_PUBLICATIONREF']._serialized_start=1745
+  _globals['_PUBLICATIONREF']._serialized_end=1854
+  _globals['_CHANGE']._serialized_start=1857
+  _globals['_CHANGE']._serialized_end=2188
+  _globals['_POOLS']._serialized_start=2190
+  _globals['_POOLS']._serialized_end=2236
+  _globals['_WANTED']._serialized_start=2238
+  _globals['_WANTED']._serialized_end=2259
+  _globals['_AGENT']._serialized_start=2262
+  _globals['_AGENT']._serialized_end=3147
 # @@protoc_insertion_point(module_scope)

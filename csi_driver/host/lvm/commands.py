@@ -1,0 +1,153 @@
+"""The command lines for the lvm shell, and what its report means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from csi_driver.errors import InvalidRequest, NotFound
+from csi_driver.host.doors import LogicalVolume, VolumeGroup
+from csi_driver.host.lvm.answers import Answer
+
+MOST_WORDS = 63
+"""MAX_ARGS of LVM's tools/lvmcmdline.c less one: the shell refuses a line of more words."""
+
+_NAME = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]*")
+_TAG = re.compile(r"[A-Za-z0-9_+./=!:&#-]{1,1024}")
+"""lvm(8), "Valid names" and "Tags"."""
+
+_VG_FIELDS = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_mda_size,vg_mda_free,vg_missing_pv_count"
+_LV_FIELDS = (
+    "lv_name,lv_uuid,lv_size,lv_tags,lv_layout,lv_active,lv_kernel_major,lv_kernel_minor,"
+    "pool_lv,thin_id,data_percent,metadata_percent,lv_metadata_size"
+)
+
+_NEW = ("--yes", "--wipesignatures=y", "--activate=y", "--setactivationskip=y", "--ignoreactivationskip")
+"""Of every LV that we make: active now, and later only by our ``lvchange -K``. (``--setautoactivation n`` is refused for
+thin volumes, and ``vgchange -ay`` does not heed it.)"""
+
+
+def report(vg: str) -> str:
+    """All of a VG in one document: ``fullreport`` reads the metadata once, ``vgs`` and ``lvs`` could differ.
+
+    A full report has five parts; the selections leave nothing of the three that are not wanted.
+    """
+    return _line(
+        "fullreport",
+        *("--units=b", "--nosuffix"),
+        *("--configreport=vg", f"--options={_VG_FIELDS}"),
+        *("--configreport=lv", f"--options={_LV_FIELDS}"),
+        *("--configreport=pv", "--options=pv_name", "--select=pv_size=0"),
+        *("--configreport=pvseg", "--options=pvseg_size", "--select=pvseg_size=0"),
+        *("--configreport=seg", "--options=seg_size", "--select=seg_size=0"),
+        _name(vg),
+    )
+
+
+def create_thin(name: str, *, vg: str, pool: str, size: int, tags: Iterable[str]) -> str:
+    """``lvcreate -V``."""
+    where = (f"--virtualsize={size}b", f"--name={_name(name)}", f"--thinpool={_name(pool)}")
+    return _line("lvcreate", *_NEW, *where, *_tags("add", tags), _name(vg))
+
+
+def create_thick(name: str, *, vg: str, size: int, tags: Iterable[str]) -> str:
+    """``lvcreate --type linear``; its first 4 KiB are zeroed and signatures wiped."""
+    where = ("--type=linear", "--zero=y", f"--size={size}b", f"--name={_name(name)}")
+    return _line("lvcreate", *_NEW, *where, *_tags("add", tags), _name(vg))
+
+
+def remove(name: str, *, vg: str) -> str:
+    """``lvremove``, without a question."""
+    return _line("lvremove", "--yes", _path(vg, name))
+
+
+def extend(name: str, *, vg: str, size: int, metadata_only: bool) -> str:
+    """``lvextend``. Without the driver it changes LVM's metadata alone, and no thin pool is suspended (kernel.md 8)."""
+    driver = ("--driverloaded=n",) if metadata_only else ()
+    return _line("lvextend", *driver, f"--size={size}b", _path(vg, name))
+
+
+def change_tags(name: str, *, vg: str, add: Iterable[str], remove: Iterable[str]) -> str:
+    """One ``lvchange`` for both."""
+    return _line("lvchange", *_tags("del", remove), *_tags("add", add), _path(vg, name))
+
+
+def activate(name: str, *, vg: str) -> str:
+    """``lvchange -ay -K``."""
+    return _line("lvchange", "--activate=y", "--ignoreactivationskip", _path(vg, name))
+
+
+def deactivate(name: str, *, vg: str) -> str:
+    """``lvchange -an``."""
+    return _line("lvchange", "--activate=n", _path(vg, name))
+
+
+def parse_report(vg: str, answer: Answer) -> VolumeGroup:
+    """The answer to ``report``. Raises NotFound when it has no such VG."""
+    rows = [row for row in answer.rows("vg") if row["vg_name"] == vg]
+    if not rows:
+        raise NotFound(f"there is no volume group {vg}")
+    row = rows[0]
+    return VolumeGroup(
+        name=vg,
+        uuid=row["vg_uuid"],
+        size=int(row["vg_size"]),
+        free=int(row["vg_free"]),
+        extent=int(row["vg_extent_size"]),
+        metadata_size=int(row["vg_mda_size"]),
+        metadata_free=int(row["vg_mda_free"]),
+        missing=int(row["vg_missing_pv_count"]),
+        volumes=tuple(_volume(vg, one) for one in answer.rows("lv")),
+    )
+
+
+def _volume(vg: str, row: Mapping[str, str]) -> LogicalVolume:
+    """One row. Fields that do not apply are empty; a percentage is so while kernel and metadata differ in size too."""
+    major, minor = int(row["lv_kernel_major"]), int(row["lv_kernel_minor"])
+    return LogicalVolume(
+        vg=vg,
+        name=row["lv_name"],
+        uuid=row["lv_uuid"],
+        size=int(row["lv_size"]),
+        tags=frozenset(filter(None, row["lv_tags"].split(","))),
+        pool=row["pool_lv"],
+        layout=_layout(row["lv_layout"]),
+        active=row["lv_active"] != "",
+        devno=(major, minor) if major >= 0 and minor >= 0 else None,
+        thin_id=int(row["thin_id"]) if row["thin_id"] else None,
+        data_percent=float(row["data_percent"] or 0),
+        metadata_percent=float(row["metadata_percent"] or 0),
+        metadata_size=int(row["lv_metadata_size"] or 0),
+    )
+
+
+def _layout(words: str) -> str:
+    """``thin,sparse`` is a thin volume, ``thin,pool`` a thin pool."""
+    return "thin-pool" if words == "thin,pool" else words.partition(",")[0]
+
+
+def _tags(verb: str, tags: Iterable[str]) -> tuple[str, ...]:
+    """Options in a fixed order. Raises InvalidRequest for what LVM would refuse or misread."""
+    options: list[str] = []
+    for tag in sorted(tags):
+        if not _TAG.fullmatch(tag):
+            raise InvalidRequest(f"{tag!r} cannot be an LVM tag")
+        options.append(f"--{verb}tag={tag}")
+    return tuple(options)
+
+
+def _path(vg: str, name: str) -> str:
+    return f"{_name(vg)}/{_name(name)}"
+
+
+def _name(name: str) -> str:
+    """No name reaches the shell that it could read as an option, a quote or two words."""
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest(f"{name!r} cannot be the name of a volume or a volume group")
+    return name
+
+
+def _line(*words: str) -> str:
+    if len(words) > MOST_WORDS:
+        raise InvalidRequest(f"{words[0]} with {len(words)} words: the lvm shell takes {MOST_WORDS}; use fewer tags")
+    return " ".join(words)

@@ -1,0 +1,43 @@
+"""LVM's messages as errors that callers can act on.
+
+LVM has one exit status for all failures, so its words are all there is. They were taken from lvm2 2.03.31; what is
+not known here becomes CommandFailed with the words themselves.
+"""
+
+from __future__ import annotations
+
+import re
+
+from csi_driver.errors import Busy, CommandFailed, DriverError, Incompatible, NoCapacity, NotFound
+from csi_driver.host.lvm.answers import Answer
+
+_MEANINGS: tuple[tuple[re.Pattern[str], type[DriverError] | None], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), meaning)
+    for pattern, meaning in (
+        # First, because LVM goes on to complain of a threshold: the pool is broken, not full (cluster.md).
+        (r"transaction.id", None),
+        (r"volume group \S+ not found", NotFound),
+        (r"failed to find logical volume", NotFound),
+        (r"pool \S+ not found in volume group", NotFound),
+        (r"already exists in volume group", Incompatible),
+        (r"\bin use\b|is used by another device|contains a filesystem in use", Busy),
+        (r"insufficient (free|suitable)|not enough free|free space in thin pool \S+ reached threshold", NoCapacity),
+        (r"metadata .*too large|circular buffer", NoCapacity),
+        (r"maximum number of logical volumes", NoCapacity),
+    )
+)
+
+
+def failure(command: str, answer: Answer) -> DriverError:
+    """The error that a failed ``answer`` to ``command`` (``lvcreate``) stands for."""
+    text = "; ".join(answer.errors) or "; ".join(answer.warnings)
+    for pattern, meaning in _MEANINGS:
+        if any(pattern.search(message) for message in (*answer.errors, *answer.warnings)):
+            return meaning(f"{command}: {text}") if meaning else CommandFailed(command, answer.status, text)
+    return CommandFailed(command, answer.status, text)
+
+
+def is_large_enough(answer: Answer) -> bool:
+    """Whether a refused ``lvextend`` says that the volume has the size asked for, or a larger one."""
+    text = " ".join(answer.errors)
+    return "No size change" in text or "not larger than existing size" in text

@@ -1,0 +1,157 @@
+"""The door ``Lvm`` over one long-lived ``lvm`` shell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from csi_driver.errors import Busy, StillWorking, Unavailable
+from csi_driver.host.doors import VolumeGroup
+from csi_driver.host.lvm import commands
+from csi_driver.host.lvm.answers import Answer, parse_answer
+from csi_driver.host.lvm.config import write_config
+from csi_driver.host.lvm.failures import failure, is_large_enough
+from csi_driver.kit.effects import Effects, effect
+from csi_driver.kit.shell import Child, ChildEnded
+from csi_driver.settings import AgentSettings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+PATIENCE = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between tries to take away a volume that is open: udev's probes hold one for moments (failures.md L17)."""
+
+
+class LvmShell:
+    """See ``doors.Lvm``. ``folder`` becomes its LVM_SYSTEM_DIR; the shell starts with the first command.
+
+    Each command runs in a task of its own, so that a caller who is cancelled leaves it to its end. A shell that dies
+    is started again. Whether a changing command that it had begun was done is then not known: StillWorking, look
+    before you act. A reading one is asked once more.
+    """
+
+    def __init__(self, folder: Path, settings: AgentSettings, effects: Effects, program: str = "lvm") -> None:
+        self._folder, self._settings, self._program = folder, settings, program
+        self.effects = effects
+        self._turn = asyncio.Lock()
+        self._child: Child | None = None
+        self._closed = False
+
+    async def group(self, vg: str) -> VolumeGroup:
+        """See ``Lvm.group``."""
+        line = commands.report(vg)
+        try:
+            answer = await self._run(line)
+        except ChildEnded:
+            answer = await self._run_known(line)
+        if not answer.ok:
+            raise failure("fullreport", answer)
+        return commands.parse_report(vg, answer)
+
+    @effect("lvm.create_thin")
+    async def create_thin(self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str]) -> None:
+        """See ``Lvm.create_thin``."""
+        await self._change(commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags))
+
+    @effect("lvm.create_thick")
+    async def create_thick(self, name: str, *, vg: str, size: int, tags: frozenset[str]) -> None:
+        """See ``Lvm.create_thick``."""
+        await self._change(commands.create_thick(name, vg=vg, size=size, tags=tags))
+
+    @effect("lvm.remove")
+    async def remove(self, name: str, *, vg: str) -> None:
+        """See ``Lvm.remove``. Busy only after a second or so of trying; other commands run meanwhile."""
+        await _patiently(lambda: self._change(commands.remove(name, vg=vg)))
+
+    @effect("lvm.extend")
+    async def extend(self, name: str, *, vg: str, size: int, metadata_only: bool) -> None:
+        """See ``Lvm.extend``. A volume that is larger already is left as it is."""
+        line = commands.extend(name, vg=vg, size=size, metadata_only=metadata_only)
+        answer = await self._run_known(line)
+        if not answer.ok and not is_large_enough(answer):
+            raise failure("lvextend", answer)
+
+    @effect("lvm.change_tags")
+    async def change_tags(self, name: str, *, vg: str, add: frozenset[str], remove: frozenset[str]) -> None:
+        """See ``Lvm.change_tags``."""
+        await self._change(commands.change_tags(name, vg=vg, add=add, remove=remove))
+
+    @effect("lvm.activate")
+    async def activate(self, name: str, *, vg: str) -> None:
+        """See ``Lvm.activate``."""
+        await self._change(commands.activate(name, vg=vg))
+
+    @effect("lvm.deactivate")
+    async def deactivate(self, name: str, *, vg: str) -> None:
+        """See ``Lvm.deactivate``. Busy as ``remove``."""
+        await _patiently(lambda: self._change(commands.deactivate(name, vg=vg)))
+
+    async def close(self) -> None:
+        """See ``Lvm.close``. Later commands are refused with Unavailable."""
+        async with self._turn:
+            self._closed = True
+            if self._child is not None:
+                await self._child.close()
+                self._child = None
+
+    async def _change(self, line: str) -> None:
+        answer = await self._run_known(line)
+        if not answer.ok:
+            raise failure(line.partition(" ")[0], answer)
+
+    async def _run_known(self, line: str) -> Answer:
+        try:
+            return await self._run(line)
+        except ChildEnded as error:
+            command = line.partition(" ")[0]
+            raise StillWorking(f"{command}: the lvm shell ended before its answer, it may be done: {error}") from error
+
+    async def _run(self, line: str) -> Answer:
+        """The answer to one command, when those asked before have theirs."""
+        return await asyncio.shield(asyncio.create_task(self._in_turn(line), name=line.partition(" ")[0]))
+
+    async def _in_turn(self, line: str) -> Answer:
+        async with self._turn:
+            if self._closed:
+                raise Unavailable("lvm is not used any more: this process is stopping")
+            child = await self._living_child()
+            log.debug("lvm", extra={"line": line})
+            try:
+                return await child.ask(line, parse_answer)
+            except ChildEnded:
+                log.warning("the lvm shell has ended", extra={"pid": child.pid, "printed": child.said()})
+                self._child = None
+                raise
+
+    async def _living_child(self) -> Child:
+        if self._child is None or not self._child.alive:
+            write_config(self._folder, self._settings)
+            self._child = await Child.start(
+                (self._program,),
+                environment=self._environment(),
+                variable="LVM_REPORT_FD",
+                printed=self._folder / "printed.log",
+            )
+        return self._child
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            "HOME": str(self._folder),
+            "LC_ALL": "C",
+            "LVM_SYSTEM_DIR": str(self._folder),
+            "LVM_SUPPRESS_FD_WARNINGS": "1",
+        }
+
+
+async def _patiently(act: Callable[[], Awaitable[T]]) -> T:
+    for seconds in PATIENCE:
+        try:
+            return await act()
+        except Busy:
+            await asyncio.sleep(seconds)
+    return await act()

@@ -1,0 +1,64 @@
+"""Labels that say where a node stands, and which of them a caller asks for (CSI spec, "TopologyRequirement")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NODE_KEY = "csi.clinker.io/node"
+"""Each node has this one, with its own name as the value."""
+ZONE_KEY = "topology.kubernetes.io/zone"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Segment:
+    """One CSI ``Topology``: labels that must all hold. Sorted, so that equal ones compare equal."""
+
+    labels: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, labels: Mapping[str, str]) -> Segment:
+        """The segment that a map of labels spells."""
+        return cls(tuple(sorted(labels.items())))
+
+    @classmethod
+    def node(cls, name: str) -> Segment:
+        """The segment that is just this one node."""
+        return cls(((NODE_KEY, name),))
+
+    def to_map(self) -> dict[str, str]:
+        """As CSI ``Topology.segments``."""
+        return dict(self.labels)
+
+    @property
+    def names_node(self) -> bool:
+        """Whether it says on which node, and not only in which part of the cluster."""
+        return any(key == NODE_KEY for key, _ in self.labels)
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels lies in the segment."""
+        return all(labels.get(key) == value for key, value in self.labels)
+
+    def near(self, labels: Mapping[str, str]) -> bool:
+        """Whether such a node shares everything but the node's name, and there is something to share."""
+        rest = [pair for pair in self.labels if pair[0] != NODE_KEY]
+        return bool(rest) and all(labels.get(key) == value for key, value in rest)
+
+    def __str__(self) -> str:
+        return ",".join(f"{key}={value}" for key, value in self.labels) or "anywhere"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """CSI ``TopologyRequirement``: usable from one of ``requisite`` (empty: no demand), best in this order."""
+
+    requisite: tuple[Segment, ...] = ()
+    preferred: tuple[Segment, ...] = ()
+
+
+def reach(node: str, *, exported: bool) -> tuple[Segment, ...]:
+    """CSI ``accessible_topology`` of a volume on ``node``: empty says from everywhere.
+
+    ``exported``: whether other nodes may use it over the network.
+    """
+    return () if exported else (Segment.node(node),)

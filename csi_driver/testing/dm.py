@@ -1,0 +1,140 @@
+"""Simulated device-mapper: the rules of its ioctls as measured in mechanisms.md 1 and 3."""
+
+from __future__ import annotations
+
+import errno
+
+from csi_driver.errors import Busy, Incompatible, InternalError, NotFound, OutOfRange
+from csi_driver.host.doors import DmDevice, DmLine
+from csi_driver.kit.effects import Effects, effect
+from csi_driver.model.ids import DM_UUID_PREFIX
+from csi_driver.testing.machine import Machine
+from csi_driver.testing.nodes import DM_MAJOR, Mapped, Table
+
+NAME_LENGTH = 127
+UUID_LENGTH = 128
+
+
+class SimDm:
+    """The door ``Dm`` over a simulated kernel."""
+
+    def __init__(self, machine: Machine, effects: Effects | None = None) -> None:
+        self._machine = machine
+        self.effects = effects or Effects()
+
+    async def devices(self) -> tuple[DmDevice, ...]:
+        """See ``Dm.devices``."""
+        return tuple(_status(node) for node in self._machine.kernel.mapped() if node.uuid.startswith(DM_UUID_PREFIX))
+
+    async def find(self, name: str) -> DmDevice | None:
+        """See ``Dm.find``."""
+        node = self._machine.kernel.named(name)
+        return _status(node) if node else None
+
+    async def table(self, name: str) -> tuple[DmLine, ...]:
+        """See ``Dm.table``."""
+        live = self._named(name).live
+        return live.lines if live else ()
+
+    @effect("dm.create")
+    async def create(self, name: str, *, uuid: str) -> None:
+        """See ``Dm.create``."""
+        if not 0 < len(name) <= NAME_LENGTH or "/" in name or len(uuid) > UUID_LENGTH:
+            raise InternalError(f"dm create {name}: [Errno {errno.EINVAL}] not a name or uuid that device-mapper takes")
+        kernel = self._machine.kernel
+        for other in kernel.mapped():
+            if other.dm_name == name or (uuid and other.uuid == uuid):
+                raise Incompatible(f"a dm device {other.dm_name} with uuid {other.uuid} exists")
+        kernel.add(Mapped(kernel.pulse, name, uuid, kernel.free_minor(DM_MAJOR)))
+
+    @effect("dm.load")
+    async def load(self, name: str, lines: tuple[DmLine, ...]) -> None:
+        """See ``Dm.load``. Devices below are opened here already."""
+        node = self._named(name)
+        table = self._open(name, lines)
+        if table.too_long():
+            table.release()
+            raise OutOfRange(f"the table for {name} is longer than the device below it")
+        if node.inactive is not None:
+            node.inactive.release()
+        node.inactive = table
+
+    def _open(self, name: str, lines: tuple[DmLine, ...]) -> Table:
+        try:
+            return self._machine.kernel.open_table(lines)
+        except OSError as error:
+            meaning = Busy if error.errno == errno.EBUSY else InternalError
+            raise meaning(f"dm load {name}: {error}") from error
+
+    @effect("dm.suspend")
+    async def suspend(self, name: str) -> None:
+        """See ``Dm.suspend``. Giving up the wait undoes it, as a signal does in the kernel (mechanisms.md 1)."""
+        node = self._named(name)
+        if node.suspended:
+            return
+        node.holding = True
+        try:
+            await node.pulse.until(lambda: node.in_flight == 0)
+        except BaseException:
+            node.holding = False
+            node.pulse.fire()
+            raise
+        node.suspended = True
+
+    @effect("dm.resume")
+    async def resume(self, name: str) -> None:
+        """See ``Dm.resume``. A table that no longer fits fails, and the device stays suspended."""
+        node = self._named(name)
+        if node.inactive is not None:
+            if not node.suspended:
+                node.holding = True
+                await node.pulse.until(lambda: node.in_flight == 0)
+                node.suspended = True
+            if node.inactive.too_long():
+                raise InternalError(f"dm resume {name}: [Errno {errno.EINVAL}] Invalid argument; it stays suspended")
+            if node.live is not None:
+                node.live.release()
+            node.live, node.inactive = node.inactive, None
+        node.holding = node.suspended = False
+        node.pulse.fire()
+
+    @effect("dm.rename")
+    async def rename(self, name: str, new: str) -> None:
+        """See ``Dm.rename``."""
+        node = self._named(name)
+        if self._machine.kernel.named(new) is not None:
+            raise Incompatible(f"a dm device {new} exists")
+        node.dm_name = new
+
+    @effect("dm.remove")
+    async def remove(self, name: str) -> None:
+        """See ``Dm.remove``."""
+        node = self._named(name)
+        if node.opens:
+            raise Busy(f"dm device {name} is held open {node.opens} times")
+        drop(self._machine, node)
+
+    def _named(self, name: str) -> Mapped:
+        node = self._machine.kernel.named(name)
+        if node is None:
+            raise NotFound(f"there is no dm device {name}")
+        return node
+
+
+def drop(machine: Machine, node: Mapped) -> None:
+    """Take a dm device away that nobody holds."""
+    for table in (node.live, node.inactive):
+        if table is not None:
+            table.release()
+    machine.kernel.drop(node)
+
+
+def _status(node: Mapped) -> DmDevice:
+    return DmDevice(
+        name=node.dm_name,
+        uuid=node.uuid,
+        devno=node.devno,
+        open_count=node.opens,
+        suspended=node.suspended,
+        has_table=node.live is not None,
+    )

@@ -1,0 +1,135 @@
+"""Volume groups of a simulated machine: extents, logical volumes and thin pools, as they stand on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from csi_driver.host.doors import DmLine, numbers
+from csi_driver.model.sizes import MIB, SECTOR
+from csi_driver.testing.nodes import Devno, Disk, Thin, ThinSpace
+
+DATA_START = MIB
+"""Where the first extent begins on the disk (LVM's default alignment)."""
+METADATA_AREA = 64 * MIB
+TEXT_PER_VOLUME = 1050
+"""Bytes of LVM metadata per LV with tags, as measured (mechanisms.md 7)."""
+
+
+def lvm_uuid(*words: str) -> str:
+    """A uuid in LVM's spelling, the same for the same words."""
+    digits = hashlib.sha256("/".join(words).encode()).hexdigest()[:32]
+    cuts = (0, 6, 10, 14, 18, 22, 26, 32)
+    return "-".join(digits[start:end] for start, end in zip(cuts, cuts[1:], strict=False))
+
+
+@dataclass
+class Pool:
+    """A thin pool's own facts. ``metadata_percent`` counts its volumes unless a test sets it."""
+
+    space: ThinSpace
+    metadata_size: int
+    next_id: int = 1
+    set_data: float | None = None
+    set_metadata: float | None = None
+
+    @property
+    def data_percent(self) -> float:
+        """Of its data, mapped."""
+        return self.set_data if self.set_data is not None else 100 * self.space.used / self.space.size
+
+    @property
+    def metadata_percent(self) -> float:
+        """Of its metadata, used: 64 KiB to begin with, a block per volume and about 40 bytes per chunk."""
+        if self.set_metadata is not None:
+            return self.set_metadata
+        chunks = sum(len(thin.chunks) for thin in self.space.thins.values())
+        used = 64 * 1024 + 4096 * len(self.space.thins) + 40 * chunks
+        return min(100.0, 100 * used / self.metadata_size)
+
+
+@dataclass
+class Lv:
+    """One LV as its metadata has it. Either ``extents`` of the disk or a thin id in a pool."""
+
+    name: str
+    uuid: str
+    size: int
+    tags: frozenset[str] = frozenset()
+    extents: list[int] = field(default_factory=list)
+    pool: str = ""
+    thin_id: int | None = None
+    own_pool: Pool | None = None
+    """Set when this LV is a thin pool."""
+
+
+class Group:
+    """A volume group on one disk."""
+
+    def __init__(self, name: str, disk: Disk, extents: int, extent: int) -> None:
+        self.name, self.disk, self.extent = name, disk, extent
+        self.uuid = lvm_uuid("vg", name, disk.name)
+        self.volumes: dict[str, Lv] = {}
+        self.free_extents: list[int] = list(range(extents))
+        self.extents = extents
+        self.missing = 0
+        self.metadata_size = METADATA_AREA
+        self.made = 0
+
+    @property
+    def metadata_free(self) -> int:
+        """Bytes of text that LVM can still write: half the area, as both copies of a change lie in it."""
+        return max(self.metadata_size // 2 - TEXT_PER_VOLUME * len(self.volumes), 0)
+
+    def new_uuid(self, name: str) -> str:
+        """For a new LV: never used before, though the name may have been."""
+        self.made += 1
+        return lvm_uuid("lv", self.uuid, name, str(self.made))
+
+    def add_pool(self, name: str, size: int, *, metadata_size: int = 8 * MIB) -> Pool:
+        """A thin pool with its metadata and the spare, which take extents too."""
+        taken = self.take(size + 2 * metadata_size)
+        pool = Pool(ThinSpace(size), metadata_size)
+        self.volumes[name] = Lv(name, self.new_uuid(name), size, extents=taken, own_pool=pool)
+        return pool
+
+    def take(self, size: int) -> list[int]:
+        """Free extents for ``size`` bytes, lowest first. ValueError when there are too few."""
+        count = -(-size // self.extent)
+        if count > len(self.free_extents):
+            raise ValueError(f"{count} extents asked for, {len(self.free_extents)} free")
+        taken, self.free_extents = self.free_extents[:count], self.free_extents[count:]
+        return taken
+
+    def give_back(self, lv: Lv) -> None:
+        """Free what an LV had. The bytes of a thick one stay on the disk; a thin one's are dropped."""
+        self.free_extents = sorted(self.free_extents + lv.extents)
+        pool = self.volumes[lv.pool].own_pool if lv.pool else None
+        if pool is not None and lv.thin_id is not None:
+            del pool.space.thins[lv.thin_id]
+
+    def add_thin(self, lv: Lv) -> None:
+        """Give a new thin LV its place in the pool."""
+        pool = self.volumes[lv.pool].own_pool
+        assert pool is not None  # noqa: S101  # the caller looked
+        lv.thin_id, pool.next_id = pool.next_id, pool.next_id + 1
+        pool.space.thins[lv.thin_id] = Thin()
+
+    def table(self, lv: Lv, pool_devno: Devno | None) -> tuple[DmLine, ...]:
+        """The dm table that LVM loads for an LV."""
+        if pool_devno is not None:
+            return (DmLine(0, lv.size // SECTOR, "thin", f"{numbers(pool_devno)} {lv.thin_id}"),)
+        sectors = self.extent // SECTOR
+        below = numbers(self.disk.devno)
+        return tuple(
+            DmLine(index * sectors, sectors, "linear", f"{below} {(DATA_START + number * self.extent) // SECTOR}")
+            for index, number in enumerate(lv.extents)
+        )
+
+    def dm_name(self, lv_name: str) -> str:
+        """The dm name LVM gives: hyphens doubled on both sides."""
+        return f"{self.name.replace('-', '--')}-{lv_name.replace('-', '--')}"
+
+    def dm_uuid(self, lv: Lv, layer: str = "") -> str:
+        """The dm uuid LVM gives."""
+        return f"LVM-{self.uuid.replace('-', '')}{lv.uuid.replace('-', '')}{layer}"

@@ -1,0 +1,1 @@
+"""``make demo``: one volume's life on real LVM and iSCSI, step by step."""

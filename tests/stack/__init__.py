@@ -1,0 +1,1 @@
+"""The whole driver on lab hosts: what the demo, the lab tests, csi-sanity and the bench share."""

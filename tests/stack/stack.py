@@ -1,0 +1,193 @@
+"""Clinker on lab hosts: certificates, settings, processes; started, killed and started again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.lab import Host, Lab
+from tests.lab.process import GuestProcess
+from tests.stack.csi import Csi
+from tests.stack.leftovers import leftovers
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+VG, THIN_POOL, POOL = "vg0", "thin0", "fast"
+AGENT_PORT, PORTAL_PORT = 7443, 3260
+SOCKET, CONTROLLER_SOCKET = "/run/clinker/csi.sock", "/run/clinker-controller/csi.sock"
+CONTROLLER_USER = "nobody"
+READY = 60.0
+"""Seconds after which a process that is not ready is taken for broken."""
+
+
+@dataclass(kw_only=True)
+class Stack:
+    """The driver on every host of a lab; the controller on the last one, as an unprivileged user.
+
+    ``fault_plans`` name, by process (a host's name or ``controller``), the effect at which it kills itself.
+    """
+
+    lab: Lab
+    node_extra: str = ""
+    """TOML that goes in front of each node's settings."""
+    fault_plans: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, GuestProcess] = field(default_factory=dict)
+    _clients: dict[str, Csi] = field(default_factory=dict)
+
+    def up(self) -> None:
+        """Pools, certificates, code and processes; returns when every process says that it is ready."""
+        self.issue_certificates()
+        for host in self.lab.hosts:
+            self.prepare(host)
+        self.start()
+        self.await_ready()
+
+    def prepare(self, host: Host) -> None:
+        """Code and settings for one host, and a volume group with a thin pool when it has a disk."""
+        host.install_driver()
+        if host.disks:
+            make_pool(host)
+        self._put_settings(host)
+
+    def start(self, names: Iterable[str] | None = None) -> None:
+        """Start the processes that are named (all: every node's, then the controller) and do not run."""
+        for name in names if names is not None else [*(host.name for host in self.lab.hosts), "controller"]:
+            running = self.processes.get(name)
+            if running is None or running.poll() is not None:
+                self.processes[name] = self._spawn(name)
+
+    def kill(self, names: Iterable[str] | None = None) -> None:
+        """``kill -9``."""
+        for name in names if names is not None else tuple(self.processes):
+            self.processes.pop(name).kill()
+
+    def await_ready(self, names: Iterable[str] | None = None) -> None:
+        """Return when Probe says ready; raises with the log when a process ended or does not come up."""
+        for name in names if names is not None else tuple(self.processes):
+            until = time.monotonic() + READY
+            while not self._is_ready(name):
+                process = self.processes[name]
+                if process.poll() is not None or time.monotonic() > until:
+                    raise AssertionError(f"{name} is not ready:\n{process.log()[-4000:]}")
+                time.sleep(0.1)
+
+    def node(self, name: str) -> Csi:
+        """The CSI client of a node process."""
+        if name not in self._clients:
+            self._clients[name] = Csi(self.lab.host(name).socket(SOCKET))
+        return self._clients[name]
+
+    @property
+    def controller(self) -> Csi:
+        """The CSI client of the controller."""
+        if "controller" not in self._clients:
+            self._clients["controller"] = Csi(self.controller_host.socket(CONTROLLER_SOCKET))
+        return self._clients["controller"]
+
+    @property
+    def controller_host(self) -> Host:
+        """Where the controller runs."""
+        return self.lab.hosts[-1]
+
+    def reboot(self, host: Host, *, reimage: bool = False) -> None:
+        """Power cut and boot; then the processes of that host, as its init system would start them."""
+        host.crash()
+        names = [host.name, *(["controller"] if host is self.controller_host else [])]
+        host.boot(reimage=reimage)
+        if reimage:
+            self.prepare(host)
+        for name in names:
+            self.processes.pop(name, None)
+        self.start(names)
+
+    def leftovers(self) -> dict[str, list[str]]:
+        """What of ours is left on each host; empty when there is nothing on any."""
+        found = {host.name: leftovers(host) for host in self.lab.hosts}
+        return {name: things for name, things in found.items() if things}
+
+    def issue_certificates(self) -> None:
+        """A CA and a certificate for each process, under the lab's folder."""
+        _clinker("pki", "ca", "--folder", str(self._pki))
+        for host in self.lab.hosts:
+            issue = ["--role", "node", "--name", host.name, "--address", host.address]
+            _clinker("pki", "issue", "--folder", str(self._pki), *issue)
+        _clinker("pki", "issue", "--folder", str(self._pki), "--role", "controller", "--name", "controller")
+
+    @property
+    def _pki(self) -> Path:
+        return self.lab.folder / "pki"
+
+    def _put_settings(self, host: Host) -> None:
+        for name in (host.name, *(["controller"] if host is self.controller_host else [])):
+            for file in ("ca.crt", f"{name}.crt", f"{name}.key"):
+                host.put(f"/etc/clinker/{name}/{file}", (self._pki / file).read_bytes(), mode=0o600)
+            text = self._controller_settings() if name == "controller" else self._node_settings(host)
+            host.put(f"/etc/clinker/{name}/settings.toml", text.encode(), mode=0o600)
+            if name == "controller":
+                host.run(["chown", "-R", CONTROLLER_USER, "/etc/clinker/controller"])
+                host.run(["install", "-d", "-o", CONTROLLER_USER, str(Path(CONTROLLER_SOCKET).parent)])
+
+    def _node_settings(self, host: Host) -> str:
+        pools = f'[[agent.pools]]\nname = "{POOL}"\nvg = "{VG}"\nthin_pool = "{THIN_POOL}"\n' if host.disks else ""
+        portals = f'portals = ["{host.address}:{PORTAL_PORT}"]\n' if host.disks else ""
+        return (
+            f'{self.node_extra}\nendpoint = "unix://{SOCKET}"\nnode = "{host.name}"\n'
+            f'fault_plan = "{self.fault_plans.get(host.name, "")}"\n'
+            f'[agent]\nlisten = "{host.address}:{AGENT_PORT}"\n{portals}'
+            f'lvm_devices = ["/dev/ubd.*", "/dev/mapper/lab-.*"]\n'
+            f"[agent.tls]\n{_tls(host.name)}{pools}"
+        )
+
+    def _controller_settings(self) -> str:
+        agents = "".join(
+            f'[[controller.agents]]\nnode = "{host.name}"\naddress = "{host.address}:{AGENT_PORT}"\n'
+            for host in self.lab.hosts
+        )
+        return (
+            f'endpoint = "unix://{CONTROLLER_SOCKET}"\nfault_plan = "{self.fault_plans.get("controller", "")}"\n'
+            f'state_folder = "/run/clinker-controller/state"\n'
+            f'run_folder = "/run/clinker-controller"\n'
+            f"[controller.tls]\n{_tls('controller')}{agents}"
+        )
+
+    def _spawn(self, name: str) -> GuestProcess:
+        config = ["--config", f"/etc/clinker/{name}/settings.toml"]
+        if name == "controller":
+            user = ["setpriv", f"--reuid={CONTROLLER_USER}", "--clear-groups", "--bounding-set=-all", "--"]
+            host = self.controller_host
+            host.run(["install", "-d", "-o", CONTROLLER_USER, str(Path(CONTROLLER_SOCKET).parent)])
+            return host.spawn([*user, "clinker", "controller", *config], name="controller")
+        return self.lab.host(name).spawn(["clinker", "node", *config], name="clinker-node")
+
+    def _is_ready(self, name: str) -> bool:
+        import grpc
+
+        client = self.controller if name == "controller" else self.node(name)
+        try:
+            return client.ready(timeout=2.0)
+        except grpc.RpcError:
+            return False
+
+
+def make_pool(host: Host) -> None:
+    """A volume group on the host's disks with one thin pool in nine tenths of it; nothing when it is there."""
+    if host.run(["vgs", VG], check=False).rc == 0:
+        return
+    host.run(["vgcreate", "--metadatasize", "64m", VG, *host.disks])
+    host.run(["lvcreate", "--type", "thin-pool", "-l", "70%VG", "-n", THIN_POOL, "-Zy", "-c", "64k", VG])
+
+
+def _tls(name: str) -> str:
+    folder = f"/etc/clinker/{name}"
+    return f'ca = "{folder}/ca.crt"\ncertificate = "{folder}/{name}.crt"\nkey = "{folder}/{name}.key"\n'
+
+
+def _clinker(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "csi_driver", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"clinker {' '.join(arguments)}: {done.stderr}")

@@ -1,0 +1,1 @@
+"""What the Makefile runs: scripts for this repository alone, never shipped."""
