@@ -97,6 +97,8 @@ class Settings:
     run_folder: Path = Path("/run/clinker")
     log_level: str = "info"
     log_format: str = "text"
+    metrics: str = ""
+    """``address:port`` of ``/metrics`` over HTTP; empty: nowhere."""
     agent: AgentSettings = field(default_factory=AgentSettings)
     consumer: ConsumerSettings = field(default_factory=ConsumerSettings)
     controller: ControllerSettings = field(default_factory=ControllerSettings)

@@ -13,7 +13,6 @@ from csi_driver.agent.context import AgentContext, Found
 from csi_driver.agent.pools import describe
 from csi_driver.errors import InternalError, NoCapacity, NotFound, OutOfRange
 from csi_driver.host import wrapper
-from csi_driver.host.dm.tables import mapper_name
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.sizes import SECTOR, round_up, show
 from csi_driver.model.volume import Layout, Volume
@@ -66,8 +65,8 @@ async def _follow_thin(context: AgentContext, found: Found) -> None:
         return
     devno = await device.open_volume(context, found)
     if await context.doors.devices.size(devno) < found.lv.size:
-        name = mapper_name(found.group.name, found.lv.name)
-        await wrapper.thin_extend(context.doors.dm, name, sectors=found.lv.size // SECTOR)
+        sectors = found.lv.size // SECTOR
+        await wrapper.thin_extend(context.doors.dm, vg=found.group.name, lv=found.lv.name, sectors=sectors)
 
 
 async def _there(context: AgentContext, volume: VolumeId) -> Found:

@@ -122,7 +122,9 @@ class Fleet:
 
     def learn(self, volume: Volume) -> None:
         """The volume is there, as its agent has just answered."""
-        self._update(volume.node, Change(volumes=(volume,)))
+        state = self._states.get(volume.node)
+        if state is not None and state.volumes.get(volume.id) != volume:
+            self._update(volume.node, Change(volumes=(volume,)))
 
     def forget(self, volume: VolumeId) -> None:
         """The volume is gone, as its agent has just answered."""
@@ -132,7 +134,8 @@ class Fleet:
 
     def learn_publication(self, owner: str, ref: PublicationRef) -> None:
         """The agent of ``owner`` has just published it."""
-        self._update(owner, Change(publications=(ref,)))
+        if self.node(owner).publications.get((ref.volume, ref.node)) != ref:
+            self._update(owner, Change(publications=(ref,)))
 
     def forget_publication(self, owner: str, volume: VolumeId, node: str) -> None:
         """The agent of ``owner`` has just ended that publication."""

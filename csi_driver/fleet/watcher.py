@@ -17,10 +17,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Seconds. An agent sends an empty change as a sign of life more often than ``silence``."""
+    """Seconds."""
 
     silence: float = 15.0
-    """After so long without a message a node counts as silent."""
+    """After so long without a message (an empty one is a sign of life) the agent is asked who it is, and after as
+    long again without an answer its node counts as silent."""
     first_contact: float = 5.0
     """How long a controller waits for those who say nothing before it calls itself ready."""
     shortest_pause: float = 0.2
@@ -71,17 +72,26 @@ class Watcher:
         return "its inventory stream ended"
 
     async def _consume(self, stream: AsyncIterator[Change]) -> None:
-        while True:
-            async with asyncio.timeout(self._timing.silence):
-                change = await anext(stream, None)
-            if change is None:
-                return
+        while (change := await self._next(stream)) is not None:
             if change.info is not None:
                 _check(self._node, change.info)
             elif change.full:
                 raise Unavailable("its inventory does not say who it is")
             self._heard(self._node, change)
             self._pause = self._timing.shortest_pause
+
+    async def _next(self, stream: AsyncIterator[Change]) -> Change | None:
+        """The next message; None at the end. TimeoutError when the agent has fallen silent."""
+        coming = asyncio.ensure_future(anext(stream, None))
+        try:
+            while not (await asyncio.wait({coming}, timeout=self._timing.silence))[0]:
+                async with asyncio.timeout(self._timing.silence):
+                    _check(self._node, await self._port.describe())
+            return coming.result()
+        finally:
+            # The stream may not be closed while it is still being read. Its end is of no interest by then.
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 def _check(node: str, info: AgentInfo) -> None:

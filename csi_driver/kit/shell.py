@@ -36,7 +36,9 @@ class Child:
         self._end = asyncio.create_task(process.wait(), name=f"end of child {process.pid}")
 
     @classmethod
-    async def start(cls, argv: tuple[str, ...], *, environment: Mapping[str, str], variable: str, printed: Path) -> Child:
+    async def start(
+        cls, argv: tuple[str, ...], *, environment: Mapping[str, str], variable: str, printed: Path
+    ) -> Child:
         """Start ``argv``. The environment variable ``variable`` tells it the descriptor to answer on.
 
         ``environment`` is all that it gets besides. What it prints goes to the file ``printed``, begun anew.

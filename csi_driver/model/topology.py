@@ -8,6 +8,7 @@ from dataclasses import dataclass
 NODE_KEY = "csi.clinker.io/node"
 """Each node has this one, with its own name as the value."""
 ZONE_KEY = "topology.kubernetes.io/zone"
+SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,6 +55,24 @@ class Topology:
 
     requisite: tuple[Segment, ...] = ()
     preferred: tuple[Segment, ...] = ()
+
+    def admits(self, labels: Mapping[str, str], *, remote: bool) -> bool:
+        """Whether a volume on a node with these labels can be used from one of ``requisite``.
+
+        A segment that names a node says where the pod may run: the network reaches it from anywhere, when ``remote``
+        nodes may use the volume. One that names no node (an operator's ``allowedTopologies``: a zone) says where the
+        data may lie.
+        """
+        return not self.requisite or any(
+            segment.holds(labels) or (remote and segment.names_node) for segment in self.requisite
+        )
+
+    @property
+    def demand(self) -> str:
+        """``requisite`` for people, cut short."""
+        shown = " or ".join(str(segment) for segment in self.requisite[:SHOWN])
+        more = len(self.requisite) - SHOWN
+        return f"{shown} or {more} more" if more > 0 else shown
 
 
 def reach(node: str, *, exported: bool) -> tuple[Segment, ...]:

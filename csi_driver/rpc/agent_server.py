@@ -49,8 +49,10 @@ class AgentServicer:
         stopping = asyncio.ensure_future(self._stopping.wait())
         coming = asyncio.ensure_future(anext(changes, None))
         try:
-            while not stopping.done():
+            while True:
                 await asyncio.wait({coming, stopping}, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
+                    raise Unavailable("this agent is stopping")
                 if not coming.done():
                     yield pb.Change()
                     continue
@@ -59,7 +61,6 @@ class AgentServicer:
                     return
                 coming = asyncio.ensure_future(anext(changes, None))
                 yield inventory_convert.change_to(change)
-            raise Unavailable("this agent is stopping")
         finally:
             await _end(coming, stopping)
             if isinstance(changes, AsyncGenerator):

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -33,7 +33,7 @@ _LOOKS = re.compile(r"(Controller|GroupController|Node)?(Get|List)|Probe|Validat
 Context = aio.ServicerContext[Any, Any]
 Check = Callable[[Message, Context], None]
 """Raises a DriverError when the request may not be answered."""
-_Handler = grpc.RpcMethodHandler[Any, Any]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
 
 
 @dataclass(frozen=True, slots=True)

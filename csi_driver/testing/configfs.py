@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 
-from csi_driver.errors import InternalError, NotFound
+from csi_driver.errors import Busy, DriverError, InternalError, NotFound
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.testing.machine import Machine
 from csi_driver.testing.nodes import trouble
+from csi_driver.testing.target import Backstore
 from csi_driver.testing.tree import Folder
 
 WRITE_ONLY = frozenset({"control"})
@@ -52,6 +53,7 @@ class SimConfigfs:
 
     async def _remove(self, path: str, folder: Folder) -> None:
         target, words = self._machine.target, path.split("/")
+        folder.going = True
         ended = []
         if folder.kind == "acl":
             ended = target.close(words[1], words[4])
@@ -161,10 +163,10 @@ class SimConfigfs:
             words = where.split("/")
             live = [n for n in self._machine.target.nexuses if (n.iqn, n.initiator) == (words[1], words[4])]
             none = f"No active iSCSI Session for Initiator Endpoint: {words[4]}"
-            return f"InitiatorName: {words[4]}" if live else none
+            return _session(words[4]) if live else none
         if (folder.kind, name) == ("store", "info"):
             backstore = self._machine.target.backstores.get(where)
-            return f"Status: ACTIVATED  device: {backstore.node.name}" if backstore else "Status: DEACTIVATED"
+            return _info(backstore) if backstore else "Status: DEACTIVATED"
         return value
 
     async def listing(self, path: str) -> tuple[str, ...]:
@@ -180,5 +182,32 @@ class SimConfigfs:
         return parent, name
 
 
-def _refused(error: OSError) -> InternalError:
-    return InternalError(f"configfs: {error}")
+def _info(backstore: Backstore) -> str:
+    """Of an enabled backstore. Each kind spells its device in its own way."""
+    node = backstore.node
+    status = "Status: ACTIVATED  Max Queue Depth: 128  SectorSize: 512  HwMaxSectors: 16384"
+    if "/iblock_" in backstore.path:
+        return f"{status}\n        iBlock device: {node.name}  UDEV PATH: /dev/{node.name}  readonly: 0"
+    return (
+        f"{status}\n        TCM FILEIO ID: 0        File: /dev/{node.name}  Size: {node.size}  Mode: O_DSYNC Async: 0"
+    )
+
+
+def _session(initiator: str) -> str:
+    return (
+        f"InitiatorName: {initiator}\nInitiatorAlias: simulated\n"
+        "LIO Session ID: 1   ISID: 0x00 02 3d 01 00 00  TSIH: 1  SessionType: Normal\n"
+        "Session State: TARG_SESS_STATE_LOGGED_IN\n"
+        "---------------------[iSCSI Connections]-------------------------\n"
+        "CID: 0  Connection State: TARG_CONN_STATE_LOGGED_IN\n   Address 10.0.0.99 TCP  StatSN: 0x00000001"
+    )
+
+
+def _refused(error: OSError) -> DriverError:
+    """The error by its meaning, as the real door tells it."""
+    text = f"the kernel's target: {error} ({errno.errorcode[error.errno or 0]})"
+    if error.errno == errno.ENOENT:
+        return NotFound(text)
+    if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
+        return Busy(text)
+    return InternalError(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 
 from csi_driver.errors import Busy, Incompatible, InternalError, NotFound, OutOfRange
@@ -68,18 +69,15 @@ class SimDm:
 
     @effect("dm.suspend")
     async def suspend(self, name: str) -> None:
-        """See ``Dm.suspend``. Giving up the wait undoes it, as a signal does in the kernel (mechanisms.md 1)."""
+        """See ``Dm.suspend``. A caller that stops waiting leaves it going on; the end of the process undoes it, as a
+        signal does in the kernel (mechanisms.md 1).
+        """
         node = self._named(name)
-        if node.suspended:
-            return
-        node.holding = True
-        try:
-            await node.pulse.until(lambda: node.in_flight == 0)
-        except BaseException:
-            node.holding = False
-            node.pulse.fire()
-            raise
-        node.suspended = True
+        if not node.suspended:
+            task = asyncio.ensure_future(_suspend(node))
+            self._machine.suspending.add(task)
+            task.add_done_callback(self._machine.suspending.discard)
+            await asyncio.shield(task)
 
     @effect("dm.resume")
     async def resume(self, name: str) -> None:
@@ -119,6 +117,17 @@ class SimDm:
         if node is None:
             raise NotFound(f"there is no dm device {name}")
         return node
+
+
+async def _suspend(node: Mapped) -> None:
+    node.holding = True
+    try:
+        await node.pulse.until(lambda: node.in_flight == 0)
+    except BaseException:
+        node.holding = False
+        node.pulse.fire()
+        raise
+    node.suspended = True
 
 
 def drop(machine: Machine, node: Mapped) -> None:

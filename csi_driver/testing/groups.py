@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from csi_driver.host.doors import DmLine, numbers
 from csi_driver.model.sizes import MIB, SECTOR
@@ -20,7 +21,7 @@ def lvm_uuid(*words: str) -> str:
     """A uuid in LVM's spelling, the same for the same words."""
     digits = hashlib.sha256("/".join(words).encode()).hexdigest()[:32]
     cuts = (0, 6, 10, 14, 18, 22, 26, 32)
-    return "-".join(digits[start:end] for start, end in zip(cuts, cuts[1:], strict=False))
+    return "-".join(digits[start:end] for start, end in pairwise(cuts))
 
 
 @dataclass
@@ -32,6 +33,11 @@ class Pool:
     next_id: int = 1
     set_data: float | None = None
     set_metadata: float | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a test said what the figures are."""
+        return self.set_data is not None or self.set_metadata is not None
 
     @property
     def data_percent(self) -> float:

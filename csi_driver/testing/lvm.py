@@ -12,7 +12,7 @@ from csi_driver.model.sizes import MIB, SECTOR
 from csi_driver.testing.dm import drop
 from csi_driver.testing.groups import DATA_START, TEXT_PER_VOLUME, Group, Lv, Pool
 from csi_driver.testing.machine import Machine
-from csi_driver.testing.nodes import DM_MAJOR, Mapped, PoolNode, Thin
+from csi_driver.testing.nodes import CHUNK, DM_MAJOR, Mapped, PoolNode, Thin
 from csi_driver.testing.store import zeroing
 
 _TAG = re.compile(r"[A-Za-z0-9_+.\-/=!:#&]{1,4096}")
@@ -203,21 +203,30 @@ class SimLvm:
             tags=lv.tags,
             pool=lv.pool,
             layout="thin-pool" if pool else "thin" if lv.pool else "linear",
-            active=node is not None,
+            active=node is not None or (pool is not None and self._pool_is_up(pool)),
             devno=node.devno if node else None,
             thin_id=lv.thin_id,
-            data_percent=pool.data_percent if pool else _mapped_percent(group, lv),
-            metadata_percent=pool.metadata_percent if pool else 0.0,
+            data_percent=self._data_percent(group, lv, node),
+            metadata_percent=pool.metadata_percent if pool and self._shows(pool) else 0.0,
             metadata_size=pool.metadata_size if pool else 0,
         )
 
+    def _data_percent(self, group: Group, lv: Lv, node: Mapped | None) -> float:
+        if lv.own_pool is not None:
+            return lv.own_pool.data_percent if self._shows(lv.own_pool) else 0.0
+        thin = _thin_of(group, lv)
+        return 100 * CHUNK * len(thin.chunks) / lv.size if thin and node else 0.0
 
-def _mapped_percent(group: Group, lv: Lv) -> float:
-    thin = thin_of(group, lv)
-    return 100 * 65536 * len(thin.chunks) / lv.size if thin else 0.0
+    def _shows(self, pool: Pool) -> bool:
+        """LVM reads a pool's figures from the kernel: an inactive one has none."""
+        return pool.is_set or self._pool_is_up(pool)
+
+    def _pool_is_up(self, pool: Pool) -> bool:
+        nodes = self._machine.kernel.nodes.values()
+        return any(isinstance(node, PoolNode) and node.space is pool.space for node in nodes)
 
 
-def thin_of(group: Group, lv: Lv) -> Thin | None:
+def _thin_of(group: Group, lv: Lv) -> Thin | None:
     """What the pool holds of a thin LV; None for others."""
     pool = group.volumes[lv.pool].own_pool if lv.pool else None
     return pool.space.thins[lv.thin_id] if pool and lv.thin_id is not None else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 
 from csi_driver.host.doors import Mount, NodeRecord
 from csi_driver.testing.groups import Group
 from csi_driver.testing.image import Mounted
 from csi_driver.testing.network import SimNetwork
-from csi_driver.testing.nodes import DISK_MAJOR, Devno, Disk, Kernel
+from csi_driver.testing.nodes import DISK_MAJOR, Devno, Disk, Kernel, Node
 from csi_driver.testing.sessions import IscsiDisk, SimSession
 from csi_driver.testing.target import Target
 
@@ -39,6 +40,10 @@ class Machine:
         self.disks = Disks()
         self.on = True
         self.boots = 0
+        self.iscsid = True
+        """Whether iscsid runs: without it nobody logs in or out."""
+        self.formats: list[tuple[str, str, tuple[str, ...]]] = []
+        """Every mkfs of this machine: device path, file system, options."""
         self._start_kernel()
 
     def _start_kernel(self) -> None:
@@ -49,7 +54,10 @@ class Machine:
         self.sessions: list[SimSession] = []
         self.mounts: list[Mount] = []
         self.mounted: dict[Devno, Mounted] = {}
-        self.used_mounts: list[str] = []
+        self.suspending: set[asyncio.Task[None]] = set()
+        """Suspends of dm devices that a process waits in."""
+        self.last_sid = 0
+        self.used_mounts: set[str] = set()
         """Mount points that a process holds busy."""
         for group in self.groups.values():
             self.kernel.add(group.disk)
@@ -67,9 +75,15 @@ class Machine:
         self.groups[name] = Group(name, disk, size // extent, extent)
         return self.groups[name]
 
+    def end_process(self) -> None:
+        """The process of the driver ends: what only a waiting system call keeps up is undone."""
+        for task in self.suspending:
+            task.cancel()
+
     def power_off(self) -> None:
         """Everything that only memory held is gone; sessions to it fail, I/O in flight here ends with an error."""
         self.on = False
+        self.end_process()
         self.target.close_all()
         for session in self.sessions:
             session.end()
@@ -88,3 +102,23 @@ class Machine:
     def iscsi_disks(self, iqn: str) -> list[IscsiDisk]:
         """The disks of the sessions to a target."""
         return [disk for session in self.sessions if session.iqn == iqn for disk in session.disks]
+
+    def mount_over(self, path: str) -> Mount | None:
+        """The mount that ``path`` lies on; None for the root file system."""
+        over = [mount for mount in self.mounts if path == mount.target or path.startswith(mount.target + "/")]
+        longest = max((len(mount.target) for mount in over), default=0)
+        return next((mount for mount in reversed(over) if len(mount.target) == longest), None)
+
+    def shown(self, mount: Mount) -> Mount:
+        """A line of the mount table as it reads now: after an error the kernel adds ``emergency_ro``."""
+        mounted = self.mounted.get(mount.devno)
+        if mounted is None or not mounted.broken:
+            return mount
+        return replace(mount, super_options=mount.super_options | {"emergency_ro"})
+
+    def node_at(self, path: str) -> Node | None:
+        """The device whose node is at ``path``: in /dev, or bound there."""
+        bound = self.mount_over(path)
+        if bound is not None and bound.fs == "devtmpfs" and bound.target == path:
+            path = f"/dev{bound.root}"
+        return self.kernel.at(path)

@@ -45,7 +45,11 @@ class SimNetwork:
 
     def reaches(self, one: Machine, other: Machine) -> bool:
         """Whether packets of ``one`` are answered by ``other``."""
-        return one.on and other.on and (one is other or frozenset((one.name, other.name)) not in self._cut)
+        return one.on and other.on and (one is other or self.linked(one.name, other.name))
+
+    def linked(self, one: str, other: str) -> bool:
+        """Whether the link between two names is whole."""
+        return frozenset((one, other)) not in self._cut
 
     def owner(self, portal: str) -> Machine | None:
         """The machine whose address is in ``address:port``."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from typing import TYPE_CHECKING
 
 from csi_driver.errors import Denied, Unavailable
 from csi_driver.host.doors import NodeRecord
 from csi_driver.testing.nodes import SD_MAJOR, Node, trouble
-from csi_driver.testing.store import Io
+from csi_driver.testing.store import Io, Pulse
 from csi_driver.testing.target import Backstore, Nexus, Target
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class SimSession:
     """One session. Whoever looks at it makes it try to come back first, as iscsid does all the time.
 
-    ``queueing``: I/O waits while the session is down, as before ``replacement_timeout``; else it fails at once, as after it.
+    ``queueing``: I/O waits while the session is down, as before ``replacement_timeout``; else it fails at once.
     """
 
     def __init__(self, machine: Machine, sid: int, record: NodeRecord) -> None:
@@ -30,6 +31,10 @@ class SimSession:
         self.queueing = False
         self.denied = False
         self.log_in()
+
+    @property
+    def _pulse(self) -> Pulse:
+        return self.machine.network.pulse
 
     def log_in(self) -> None:
         """A new connection. Unavailable, Denied."""
@@ -62,15 +67,30 @@ class SimSession:
         return "LOGGED_IN" if self.alive() else "FAILED"
 
     async def io(self, io: Io) -> bytes:
-        """A request over the wire. EIO when the session is down or goes down before the answer."""
-        if self.queueing:
-            await self.machine.network.pulse.until(lambda: self.ended or not self.queueing or self.alive())
-        if not self.alive() or self.nexus is None:
-            raise trouble(errno.ENODEV if self.ended else errno.EIO, f"session {self.sid}")
-        owner = self.machine.network.owner(self.portal)
-        if owner is None:
-            raise trouble(errno.EIO, f"session {self.sid}")
-        return await owner.target.io(self.nexus, io)
+        """A request over the wire. EIO when the session is down or goes down before the answer, ENODEV after logout.
+
+        What had reached the target goes on there, whether anyone waits or not.
+        """
+        while True:
+            if self.queueing:
+                await self._pulse.until(lambda: self.ended or not self.queueing or self.alive())
+            owner = self.machine.network.owner(self.portal)
+            if not self.alive() or self.nexus is None or owner is None:
+                raise trouble(errno.ENODEV if self.ended else errno.EIO, f"session {self.sid}")
+            nexus = self.nexus
+            there = asyncio.ensure_future(owner.target.io(nexus, io))
+            there.add_done_callback(self._arrived)
+            await self._pulse.until(lambda: there.done() or self._lost(nexus))  # noqa: B023  # awaited right here
+            if not self._lost(nexus):
+                return there.result()
+
+    def _arrived(self, there: asyncio.Future[bytes]) -> None:
+        if not there.cancelled():
+            there.exception()
+        self._pulse.fire()
+
+    def _lost(self, nexus: Nexus) -> bool:
+        return self.ended or not nexus.is_open or not self._linked()
 
     def end(self) -> None:
         """Log out: the disks go with it, open or not."""

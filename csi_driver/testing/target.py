@@ -56,7 +56,7 @@ class Target:
         """Open the device that ``control`` names. EINVAL without one, ENOENT, EBUSY."""
         fields = dict(re.findall(r"(\w+)=([^,\n]+)", control))
         device = fields.get("udev_path") if "/iblock_" in path else fields.get("fd_dev_name")
-        if not device or ("/fileio_" in path and "fd_dev_size" not in fields):
+        if not device:
             raise trouble(errno.EINVAL, f"{path} has no device")
         node = self.kernel.at(device)
         if node is None:
@@ -83,7 +83,7 @@ class Target:
         if tpg is None:
             raise Unavailable(f"{portal} offers no target {iqn}")
         acl = tpg.at("acls").folders.get(initiator)
-        if acl is None:
+        if acl is None or acl.going:
             raise Denied(f"{iqn}: {initiator} is not authorized")
         auth = acl.at("auth").attributes
         if tpg.at("attrib").attributes["authentication"] == "1" and (auth["userid"], auth["password"]) != chap:

@@ -86,6 +86,8 @@ class Folder:
 
     kind: str
     fixed: bool = False
+    going: bool = False
+    """Its rmdir has begun: nobody logs in by it any more."""
     attributes: dict[str, str] = field(default_factory=dict)
     folders: dict[str, Folder] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)

@@ -83,7 +83,7 @@ def command_line(
         f"ubd0={place.root_cow},{image}",
         *disks,
         *("root=/dev/ubda", "rw", "rootfstype=ext4", "init=/sbin/labinit", "quiet"),
-        *(f"lab_share={place.share}", f"lab_logs={place.logs}", f"lab_boot={boot}"),
+        *(f"lab_share={place.share}", f"lab_logs={place.logs}", f"LAB_BOOT={boot}"),
         f"vec0:transport=tap,ifname={identity.tap},depth=128,gro=1,mac={identity.mac}",
         *(f"uml_dir={place.folder}/uml/", f"umid={identity.name}"),
         *("con=null", "con0=null,fd:1"),

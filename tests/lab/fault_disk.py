@@ -58,8 +58,8 @@ class FaultDisk:
         return f"0 {self.sectors} linear {self.backing} 0"
 
     def _switch(self, table: str) -> None:
-        """No udev, no flush, no freeze: nothing here may wait for the disk that is to be changed."""
+        """No waiting for udev, no flush, no freeze: nothing here may wait for the disk that is to be changed."""
         self._run(
             f"echo '{table}' | dmsetup load {self.name} && dmsetup suspend --noflush --nolockfs {self.name}"
-            f" && dmsetup resume --noudevrules --noudevsync {self.name}"
+            f" && dmsetup resume --noudevsync {self.name}"
         )

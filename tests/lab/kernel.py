@@ -45,7 +45,7 @@ def _build(partial: Path, final: Path) -> None:
             _from_suite(suite, partial, final)
         except BuildFailed as error:
             refusals.append(f"{suite}: {error}")
-            print(f"lab: no kernel from {suite}, trying the next suite ({str(error).splitlines()[0]})", flush=True)
+            print(f"lab: no kernel from {suite}, trying the next suite ({str(error).splitlines()[-1]})", flush=True)
             for path in partial.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:

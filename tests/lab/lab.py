@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -45,6 +47,8 @@ class Lab:
         self.specs = tuple(specs)
         self.id = secrets.token_hex(4)
         self.name = name or self.id
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", self.name):  # it is part of Unix socket paths
+            raise LabError(f"lab name {self.name!r}: at most 40 lower-case letters, digits and '-'")
         self.folder = SHM / f"{PREFIX}{self.name}"
         self._log_dir, self._detached, self._attached = log_dir, detached, False
         self._process: subprocess.Popen[bytes] | None = None
@@ -97,23 +101,19 @@ class Lab:
         """End every host and remove everything; does nothing for a lab that is down."""
         if self._process is None and not self._attached:
             return
-        try:
+        claim = leftovers.read_claim(self.folder)
+        with contextlib.suppress(LabError):  # one that does not answer is ended the hard way
             Control(self.folder).request("stop")
-            self._await_end()
-        except (LabError, subprocess.TimeoutExpired):
-            pass  # it is ended the hard way
+            self._await_end(claim)
         leftovers.remove(self.folder)
         if self._process is not None:
             self._process.wait(STOP_LIMIT)
         self._process, self._attached, self.hosts = None, False, ()
 
-    def _await_end(self) -> None:
-        """Until the supervisor has gone; raises TimeoutExpired after STOP_LIMIT."""
-        if self._process is not None:
-            self._process.wait(STOP_LIMIT)
-            return
+    def _await_end(self, claim: Claim | None) -> None:
+        """Until the supervisor has gone, for at most STOP_LIMIT seconds."""
         deadline = time.monotonic() + STOP_LIMIT
-        while self.folder.exists() and time.monotonic() < deadline:
+        while claim and claim.supervisor and claim.supervisor.alive and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def keep_logs(self) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -41,8 +42,8 @@ class HostSpec:
     image: ImageSpec = field(default_factory=ImageSpec)
 
     def __post_init__(self) -> None:
-        if not self.name.replace("-", "").isalnum() or not self.name.islower():
-            raise LabError(f"host name {self.name!r}: lower-case letters, digits and '-' only")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", self.name):  # it is part of Unix socket paths
+            raise LabError(f"host name {self.name!r}: a letter, then at most 19 lower-case letters, digits and '-'")
         if len(self.disks) > MOST_DISKS:
             raise LabError(f"{self.name}: {len(self.disks)} disks, at most {MOST_DISKS} work")
 

@@ -35,7 +35,9 @@ async def ensure_backstore(configfs: Configfs, spec: TargetSpec) -> None:
 
 async def _set_up(configfs: Configfs, spec: TargetSpec, path: str) -> None:
     try:
-        await configfs.write(f"{path}/control", f"fd_dev_name={spec.device},fd_dev_size={spec.size}")
+        # Without a size fileio takes a block device and nothing else. Given one, it would make a regular file at a
+        # path where no device is any more, and export that.
+        await configfs.write(f"{path}/control", f"fd_dev_name={spec.device}")
         await configfs.write(f"{path}/wwn/vpd_unit_serial", spec.volume.serial)
         await configfs.write(f"{path}/enable", "1")
     except DriverError:

@@ -5,32 +5,41 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from csi_driver.errors import InvalidRequest, NotFound
+from csi_driver.errors import CommandFailed, NotFound
 from csi_driver.host.doors import LogicalVolume, VolumeGroup
 from csi_driver.host.lvm.answers import Answer
 
+MALFORMED = 3
+"""EINVALID_CMD_LINE of LVM's lib/commands/errors.h."""
 MOST_WORDS = 63
 """MAX_ARGS of LVM's tools/lvmcmdline.c less one: the shell refuses a line of more words."""
 
 _NAME = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]*")
-_TAG = re.compile(r"[A-Za-z0-9_+./=!:&#-]{1,1024}")
+_TAG = re.compile(r"[A-Za-z0-9_+./=!:&#-]{1,4096}")
 """lvm(8), "Valid names" and "Tags"."""
 
 _VG_FIELDS = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_mda_size,vg_mda_free,vg_missing_pv_count"
 _LV_FIELDS = (
     "lv_name,lv_uuid,lv_size,lv_tags,lv_layout,lv_active,lv_kernel_major,lv_kernel_minor,"
-    "pool_lv,thin_id,data_percent,metadata_percent,lv_metadata_size"
+    "pool_lv,data_percent,metadata_percent,lv_metadata_size"
 )
 
+_FRESH = "--config=activation/monitoring=0"
+"""In every line; it repeats lvm.conf. A shell of 2.03.31 keeps its list of active devices from one command to the next,
+until it changes one itself: a volume that another lvm has activated meanwhile would count as inactive, and lvremove would
+then take it away while it is open (seen in the lab). A configuration of its own makes a command begin afresh; it costs
+some 8 ms."""
+
 _NEW = ("--yes", "--wipesignatures=y", "--activate=y", "--setactivationskip=y", "--ignoreactivationskip")
-"""Of every LV that we make: active now, and later only by our ``lvchange -K``. (``--setautoactivation n`` is refused for
-thin volumes, and ``vgchange -ay`` does not heed it.)"""
+"""Of every LV that we make: active now, and later only by our ``lvchange -K``. ``--setautoactivation n`` is no use:
+it is refused for thin volumes, and ``vgchange -ay`` does not heed it."""
 
 
 def report(vg: str) -> str:
     """All of a VG in one document: ``fullreport`` reads the metadata once, ``vgs`` and ``lvs`` could differ.
 
-    A full report has five parts; the selections leave nothing of the three that are not wanted.
+    A full report has five parts. The thin id is a field of segments, of which thin volumes have one each; the other
+    selections leave nothing of the parts that are not wanted.
     """
     return _line(
         "fullreport",
@@ -39,7 +48,7 @@ def report(vg: str) -> str:
         *("--configreport=lv", f"--options={_LV_FIELDS}"),
         *("--configreport=pv", "--options=pv_name", "--select=pv_size=0"),
         *("--configreport=pvseg", "--options=pvseg_size", "--select=pvseg_size=0"),
-        *("--configreport=seg", "--options=seg_size", "--select=seg_size=0"),
+        *("--configreport=seg", "--options=lv_name,thin_id", "--select=segtype=thin"),
         _name(vg),
     )
 
@@ -88,6 +97,7 @@ def parse_report(vg: str, answer: Answer) -> VolumeGroup:
     if not rows:
         raise NotFound(f"there is no volume group {vg}")
     row = rows[0]
+    thin_ids = {segment["lv_name"]: int(segment["thin_id"]) for segment in answer.rows("seg")}
     return VolumeGroup(
         name=vg,
         uuid=row["vg_uuid"],
@@ -97,11 +107,11 @@ def parse_report(vg: str, answer: Answer) -> VolumeGroup:
         metadata_size=int(row["vg_mda_size"]),
         metadata_free=int(row["vg_mda_free"]),
         missing=int(row["vg_missing_pv_count"]),
-        volumes=tuple(_volume(vg, one) for one in answer.rows("lv")),
+        volumes=tuple(_volume(vg, one, thin_ids.get(one["lv_name"])) for one in answer.rows("lv")),
     )
 
 
-def _volume(vg: str, row: Mapping[str, str]) -> LogicalVolume:
+def _volume(vg: str, row: Mapping[str, str], thin_id: int | None) -> LogicalVolume:
     """One row. Fields that do not apply are empty; a percentage is so while kernel and metadata differ in size too."""
     major, minor = int(row["lv_kernel_major"]), int(row["lv_kernel_minor"])
     return LogicalVolume(
@@ -114,7 +124,7 @@ def _volume(vg: str, row: Mapping[str, str]) -> LogicalVolume:
         layout=_layout(row["lv_layout"]),
         active=row["lv_active"] != "",
         devno=(major, minor) if major >= 0 and minor >= 0 else None,
-        thin_id=int(row["thin_id"]) if row["thin_id"] else None,
+        thin_id=thin_id,
         data_percent=float(row["data_percent"] or 0),
         metadata_percent=float(row["metadata_percent"] or 0),
         metadata_size=int(row["lv_metadata_size"] or 0),
@@ -127,11 +137,11 @@ def _layout(words: str) -> str:
 
 
 def _tags(verb: str, tags: Iterable[str]) -> tuple[str, ...]:
-    """Options in a fixed order. Raises InvalidRequest for what LVM would refuse or misread."""
+    """Options in a fixed order. Raises CommandFailed for what LVM would refuse or misread."""
     options: list[str] = []
     for tag in sorted(tags):
         if not _TAG.fullmatch(tag):
-            raise InvalidRequest(f"{tag!r} cannot be an LVM tag")
+            raise CommandFailed("lvm", MALFORMED, f"{tag!r} cannot be an LVM tag")
         options.append(f"--{verb}tag={tag}")
     return tuple(options)
 
@@ -143,11 +153,13 @@ def _path(vg: str, name: str) -> str:
 def _name(name: str) -> str:
     """No name reaches the shell that it could read as an option, a quote or two words."""
     if not _NAME.fullmatch(name):
-        raise InvalidRequest(f"{name!r} cannot be the name of a volume or a volume group")
+        raise CommandFailed("lvm", MALFORMED, f"{name!r} cannot be the name of a volume or a volume group")
     return name
 
 
-def _line(*words: str) -> str:
+def _line(command: str, *options: str) -> str:
+    words = (command, _FRESH, *options)
     if len(words) > MOST_WORDS:
-        raise InvalidRequest(f"{words[0]} with {len(words)} words: the lvm shell takes {MOST_WORDS}; use fewer tags")
+        text = f"{command} with {len(words)} words: the lvm shell takes {MOST_WORDS}; use fewer tags"
+        raise CommandFailed("lvm", MALFORMED, text)
     return " ".join(words)

@@ -75,7 +75,6 @@ log {{
     report_command_log = 1
     command_log_sort = "log_seq_num"
     command_log_selection = "log_context=shell || log_type!=status"
-    file = ""
     syslog = 0
 }}
 report {{

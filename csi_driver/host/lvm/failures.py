@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from csi_driver.errors import Busy, CommandFailed, DriverError, Incompatible, NoCapacity, NotFound
-from csi_driver.host.lvm.answers import Answer
+from csi_driver.errors import Busy, CommandFailed, DriverError, Incompatible, NoCapacity, NotFound, StillWorking
+from csi_driver.host.lvm.answers import UNREADABLE, Answer
 
 _MEANINGS: tuple[tuple[re.Pattern[str], type[DriverError] | None], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
@@ -18,7 +18,6 @@ _MEANINGS: tuple[tuple[re.Pattern[str], type[DriverError] | None], ...] = tuple(
         (r"transaction.id", None),
         (r"volume group \S+ not found", NotFound),
         (r"failed to find logical volume", NotFound),
-        (r"pool \S+ not found in volume group", NotFound),
         (r"already exists in volume group", Incompatible),
         (r"\bin use\b|is used by another device|contains a filesystem in use", Busy),
         (r"insufficient (free|suitable)|not enough free|free space in thin pool \S+ reached threshold", NoCapacity),
@@ -29,15 +28,19 @@ _MEANINGS: tuple[tuple[re.Pattern[str], type[DriverError] | None], ...] = tuple(
 
 
 def failure(command: str, answer: Answer) -> DriverError:
-    """The error that a failed ``answer`` to ``command`` (``lvcreate``) stands for."""
+    """The error that a failed ``answer`` to ``command`` (``lvcreate``) stands for.
+
+    StillWorking when it does not tell how the command ended: it may have been done.
+    """
     text = "; ".join(answer.errors) or "; ".join(answer.warnings)
+    if answer.status == UNREADABLE:
+        return StillWorking(f"{command}: {text or 'LVM did not say how it ended'}; look before it is repeated")
     for pattern, meaning in _MEANINGS:
         if any(pattern.search(message) for message in (*answer.errors, *answer.warnings)):
             return meaning(f"{command}: {text}") if meaning else CommandFailed(command, answer.status, text)
     return CommandFailed(command, answer.status, text)
 
 
-def is_large_enough(answer: Answer) -> bool:
-    """Whether a refused ``lvextend`` says that the volume has the size asked for, or a larger one."""
-    text = " ".join(answer.errors)
-    return "No size change" in text or "not larger than existing size" in text
+def has_that_size(answer: Answer) -> bool:
+    """Whether a refused ``lvextend`` says that the volume has exactly the size asked for."""
+    return any("No size change" in message for message in answer.errors)

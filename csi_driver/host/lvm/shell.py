@@ -14,7 +14,7 @@ from csi_driver.host.doors import VolumeGroup
 from csi_driver.host.lvm import commands
 from csi_driver.host.lvm.answers import Answer, parse_answer
 from csi_driver.host.lvm.config import write_config
-from csi_driver.host.lvm.failures import failure, is_large_enough
+from csi_driver.host.lvm.failures import failure, has_that_size
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.kit.shell import Child, ChildEnded
 from csi_driver.settings import AgentSettings
@@ -22,7 +22,7 @@ from csi_driver.settings import AgentSettings
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PATIENCE = (0.1, 0.2, 0.4, 0.8)
+PATIENCE = (0.1, 0.3, 0.6)
 """Seconds between tries to take away a volume that is open: udev's probes hold one for moments (failures.md L17)."""
 
 
@@ -40,6 +40,7 @@ class LvmShell:
         self._turn = asyncio.Lock()
         self._child: Child | None = None
         self._closed = False
+        self._pools: dict[str, frozenset[str]] = {}
 
     async def group(self, vg: str) -> VolumeGroup:
         """See ``Lvm.group``."""
@@ -50,7 +51,15 @@ class LvmShell:
             answer = await self._run_known(line)
         if not answer.ok:
             raise failure("fullreport", answer)
-        return commands.parse_report(vg, answer)
+        group = commands.parse_report(vg, answer)
+        self._pools[vg] = frozenset(lv.name for lv in group.volumes if lv.layout == "thin-pool")
+        return group
+
+    async def _pools_of(self, vg: str) -> frozenset[str]:
+        """The names of the VG's thin pools, as of the last report: they do not come and go as volumes do."""
+        if vg not in self._pools:
+            await self.group(vg)
+        return self._pools[vg]
 
     @effect("lvm.create_thin")
     async def create_thin(self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str]) -> None:
@@ -64,15 +73,20 @@ class LvmShell:
 
     @effect("lvm.remove")
     async def remove(self, name: str, *, vg: str) -> None:
-        """See ``Lvm.remove``. Busy only after a second or so of trying; other commands run meanwhile."""
+        """See ``Lvm.remove``. Busy only after a second or so of trying; other commands run meanwhile.
+
+        A thin pool that has volumes is Busy too: ``lvremove --yes`` would take them with it.
+        """
+        if name in await self._pools_of(vg) and any(lv.pool == name for lv in (await self.group(vg)).volumes):
+            raise Busy(f"the thin pool {vg}/{name} has volumes")
         await _patiently(lambda: self._change(commands.remove(name, vg=vg)))
 
     @effect("lvm.extend")
     async def extend(self, name: str, *, vg: str, size: int, metadata_only: bool) -> None:
-        """See ``Lvm.extend``. A volume that is larger already is left as it is."""
+        """See ``Lvm.extend``. CommandFailed when it is larger already: nothing here shrinks."""
         line = commands.extend(name, vg=vg, size=size, metadata_only=metadata_only)
         answer = await self._run_known(line)
-        if not answer.ok and not is_large_enough(answer):
+        if not answer.ok and not has_that_size(answer):
             raise failure("lvextend", answer)
 
     @effect("lvm.change_tags")
@@ -112,7 +126,9 @@ class LvmShell:
 
     async def _run(self, line: str) -> Answer:
         """The answer to one command, when those asked before have theirs."""
-        return await asyncio.shield(asyncio.create_task(self._in_turn(line), name=line.partition(" ")[0]))
+        task = asyncio.create_task(self._in_turn(line), name=line.partition(" ")[0])
+        task.add_done_callback(_retrieve)
+        return await asyncio.shield(task)
 
     async def _in_turn(self, line: str) -> Answer:
         async with self._turn:
@@ -146,6 +162,12 @@ class LvmShell:
             "LVM_SYSTEM_DIR": str(self._folder),
             "LVM_SUPPRESS_FD_WARNINGS": "1",
         }
+
+
+def _retrieve(task: asyncio.Task[Answer]) -> None:
+    """Look at its error even when its caller is gone, or asyncio complains that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _patiently(act: Callable[[], Awaitable[T]]) -> T:

@@ -38,7 +38,7 @@ def receive(stream: BinaryIO) -> tuple[Header, list[bytes]]:
     try:
         header: Header = json.loads(line)
         sizes: list[int] = header.pop("blobs")
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WireError(f"not a message of the lab: {line[:80]!r}") from error
     return header, [_exactly(stream, size) for size in sizes]
 

@@ -1,0 +1,130 @@
+"""A CreateVolume request, checked and understood: what to make, and whether what exists is that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from csi_driver.control import checks
+from csi_driver.control.requests import CreateVolume
+from csi_driver.errors import OutOfRange
+from csi_driver.model.access import AccessType, FsType
+from csi_driver.model.ids import VolumeId, volume_key
+from csi_driver.model.parameters import Access, Parameters, parse
+from csi_driver.model.sizes import DEFAULT_VOLUME_SIZE, MIB, MINIMUM_VOLUME_SIZE, show
+from csi_driver.model.topology import Topology
+from csi_driver.model.volume import Limits, Volume, VolumeSpec
+from csi_driver.scheduler.request import Request
+
+SMALLEST: Mapping[FsType, int] = {FsType.XFS: 300 * MIB}
+"""mkfs.xfs refuses less (mkfs.xfs(8))."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be made, once, under this name."""
+
+    name: str
+    access: AccessType
+    fs: FsType | None
+    """None for block, and for a mount that leaves the choice open."""
+    limits: Limits
+    parameters: Parameters
+    topology: Topology
+
+    @classmethod
+    def of(cls, request: CreateVolume) -> Order:
+        """Raises InvalidRequest, or OutOfRange when no size will do for the file system."""
+        checks.name(request.name)
+        access, fs = checks.file_system(request.capabilities)
+        checks.small_map(request.parameters, "parameters")
+        checks.small_map(request.mutable_parameters, "mutable_parameters")
+        order = cls(
+            name=request.name,
+            access=access,
+            fs=fs,
+            limits=checks.limits(request.limits),
+            parameters=parse(request.parameters, request.mutable_parameters),
+            topology=request.topology,
+        )
+        order.check_size()
+        return order
+
+    @property
+    def key(self) -> str:
+        """Of the name: how the volume is found again."""
+        return volume_key(self.name)
+
+    @property
+    def made_fs(self) -> FsType | None:
+        """The file system that is made when the volume is."""
+        return (self.fs or checks.DEFAULT_FS) if self.access is AccessType.MOUNT else None
+
+    @property
+    def smallest(self) -> int:
+        """The smallest volume of this kind, in bytes."""
+        return SMALLEST.get(self.made_fs, MINIMUM_VOLUME_SIZE) if self.made_fs else MINIMUM_VOLUME_SIZE
+
+    @property
+    def least(self) -> int:
+        """The smallest size that will do, in bytes."""
+        return max(self.limits.required or 0, self.smallest)
+
+    def check_size(self) -> None:
+        """Raises OutOfRange when the limit is too small for any volume of this kind, or the size for its file system.
+
+        A small size without a limit is rounded up instead, unless the user names a file system that needs far more.
+        """
+        what = f"an {self.made_fs} volume" if self.made_fs else "a block volume"
+        required = self.limits.required if self.made_fs in SMALLEST else None
+        for bound in (self.limits.limit, required):
+            if bound is not None and bound < self.smallest:
+                raise OutOfRange(f"{show(bound)} is too small: {what} needs at least {show(self.smallest)}")
+
+    def request(self) -> Request:
+        """As the scheduler is asked."""
+        aimed = self.limits.required or min(DEFAULT_VOLUME_SIZE, self.limits.limit or DEFAULT_VOLUME_SIZE)
+        return Request(
+            size=max(aimed, self.least),
+            least=self.least,
+            limit=self.limits.limit,
+            layout=self.parameters.layout,
+            access=self.parameters.access,
+            pool=self.parameters.pool,
+            topology=self.topology,
+        )
+
+    def spec(self, copy: str, *, size: int, pool: str) -> VolumeSpec:
+        """As an agent is told."""
+        return VolumeSpec(
+            id=VolumeId(self.key, copy),
+            name=self.name,
+            size=size,
+            pool=pool,
+            layout=self.parameters.layout,
+            fs=self.made_fs,
+            write_cache=self.parameters.write_cache,
+            params_hash=self.parameters.params_hash,
+            pvc_namespace=self.parameters.pvc_namespace,
+            pvc_name=self.parameters.pvc_name,
+        )
+
+    def differences(self, volume: Volume, labels: Mapping[str, str], *, exported: bool) -> tuple[str, ...]:
+        """What makes ``volume`` another than the one ordered, in words; nothing when it is just that.
+
+        ``labels`` are those of the node that holds it; ``exported``: whether that node has portals.
+        """
+        found = []
+        if volume.name != self.name:
+            found.append(f"its name is {volume.name!r}")
+        if not self.limits.admits(volume.size):
+            found.append(f"its size is {volume.size} bytes ({show(volume.size)})")
+        if volume.access is not self.access:
+            found.append(f"it was made for {volume.access} access")
+        elif self.fs is not None and volume.fs is not self.fs:
+            found.append(f"its file system is {volume.fs}")
+        if volume.params_hash != self.parameters.params_hash:
+            found.append("it was made with other parameters")
+        if not self.topology.admits(labels, remote=exported and self.parameters.access is not Access.LOCAL):
+            found.append(f"it lies on node {volume.node} and cannot be used from {self.topology.demand}")
+        return tuple(found)

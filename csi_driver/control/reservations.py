@@ -1,0 +1,78 @@
+"""What this process has promised and ordered and not yet seen done. All of it may be lost: it only saves work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from csi_driver.errors import NoCapacity, NotFound
+from csi_driver.model.ids import VolumeId
+from csi_driver.model.volume import Layout, VolumeSpec
+
+LINGER = 30.0
+"""Seconds that a promise counts after the order's end, unless the pool's own figures show it before."""
+REMEMBERED = 1000
+
+
+@dataclass(slots=True)
+class _Promise:
+    node: str
+    spec: VolumeSpec
+    until: float | None = None
+    """End of its time, by the clock; None while the order runs."""
+
+
+class Reservations:
+    """Room promised to creates that run, so that many at once spread instead of all choosing the emptiest pool."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._promises: dict[VolumeId, _Promise] = {}
+
+    @contextmanager
+    def reserve(self, node: str, spec: VolumeSpec) -> Iterator[None]:
+        """Within this block, and a while after unless it was refused, the room counts as taken."""
+        promise = self._promises[spec.id] = _Promise(node, spec)
+        try:
+            yield
+        except (NoCapacity, NotFound):
+            self._promises.pop(spec.id, None)
+            raise
+        finally:
+            promise.until = self._clock() + LINGER
+
+    def of(self, node: str, pool: str, layout: Layout, shown: Mapping[VolumeId, object]) -> tuple[int, int]:
+        """Bytes and number of what is promised in a pool beyond the volumes that it shows already."""
+        now = self._clock()
+        for volume, promise in tuple(self._promises.items()):
+            if promise.until is not None and promise.until <= now:
+                del self._promises[volume]
+        sizes = [
+            promise.spec.size
+            for volume, promise in self._promises.items()
+            if (promise.node, promise.spec.pool, promise.spec.layout) == (node, pool, layout) and volume not in shown
+        ]
+        return sum(sizes), len(sizes)
+
+
+class Attempts:
+    """Claims whose outcome is not known: a retry joins the very same order instead of making a second volume."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[str, VolumeSpec]] = {}
+
+    def begin(self, node: str, spec: VolumeSpec) -> None:
+        """The order goes out."""
+        self._open[spec.id.key] = (node, spec)
+        while len(self._open) > REMEMBERED:
+            del self._open[next(iter(self._open))]
+
+    def end(self, key: str) -> None:
+        """Its outcome is known, or does not matter any more."""
+        self._open.pop(key, None)
+
+    def of(self, key: str) -> tuple[str, VolumeSpec] | None:
+        """The node and the order that is open for a name, if any."""
+        return self._open.get(key)

@@ -1,0 +1,141 @@
+"""From a publication to a device of ours on this node: the owner's wrapper, or a session with a wrapper over its disk.
+
+Each step looks first. The disk is proven, by what it answers itself, to be the volume before anything lies over it
+(failures.md D2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from csi_driver.errors import Denied, InternalError, Precondition, Unavailable
+from csi_driver.host import wrapper
+from csi_driver.host.doors import NodeRecord, ScsiDisk, ScsiIdentity
+from csi_driver.model.ids import VolumeId
+from csi_driver.model.publication import Attachment, Transport
+from csi_driver.model.sizes import SECTOR
+from csi_driver.node import look
+from csi_driver.node.context import NodeContext
+from csi_driver.node.disconnect import detach, has_session, is_down
+from csi_driver.node.look import Own
+from csi_driver.node.stages import Stage
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
+"""Seconds between two looks for a disk; doubled from the first to the longest (failures.md I14)."""
+
+
+async def connect(context: NodeContext, stage: Stage) -> Own:
+    """The device that leads to the volume, made if it is this node's to make.
+
+    Unavailable while something needed is missing, Precondition when the publication is over, InternalError when the
+    disk is not the volume: then nothing of it is left behind.
+    """
+    if stage.transport is Transport.LOCAL:
+        return await _local(context, stage)
+    await _log_in(context, stage)
+    disk = await _disk(context, stage.volume)
+    size = await _proven_size(context, stage, disk)
+    await wrapper.ensure(context.doors.dm, stage.device, uuid=stage.uuid, over=disk.devno, sectors=size // SECTOR)
+    return await _found(context, stage)
+
+
+async def _local(context: NodeContext, stage: Stage) -> Own:
+    """The wrapper that the agent of this node made when it published the volume."""
+    dm, volume = context.doors.dm, stage.volume
+    own = await look.with_uuid(dm, volume, stage.uuid)
+    if own is not None:
+        await look.check_live(dm, volume, own)
+        return own
+    if await dm.find(stage.device) is None:
+        raise Unavailable(f"volume {volume}: the storage side of this node has not made its device yet; ask again")
+    raise Precondition(f"volume {volume}: its device on this node is not of publication {stage.number}; publish anew")
+
+
+async def _found(context: NodeContext, stage: Stage) -> Own:
+    own = await look.with_uuid(context.doors.dm, stage.volume, stage.uuid)
+    if own is None:
+        raise Unavailable(f"volume {stage.volume}: its device on this node was just taken away; ask again")
+    return own
+
+
+def _attachment(context: NodeContext, stage: Stage) -> Attachment:
+    volume, attachments = stage.volume, context.attachments
+    held = attachments.get(volume)
+    if held is not None and held.number == stage.number:
+        return held
+    if held is not None and held.number > stage.number:
+        raise Unavailable(
+            f"volume {volume} was published to this node anew as {held.number}; this stage is still of {stage.number}"
+        )
+    attachments.want(volume)
+    raise Unavailable(
+        f"volume {volume}: this node has lost the secret of publication {stage.number}; the controller has been "
+        "asked for a new one"
+    )
+
+
+async def _log_in(context: NodeContext, stage: Stage) -> None:
+    """One session to the target; through the first portal until there is multipath."""
+    volume, initiator = stage.volume, context.doors.initiator
+    held = context.attachments.get(volume)
+    if not await is_down(context, volume) and (held is None or held.number == stage.number):
+        # It needs no secret any more; one set anew would be unknown to this session, and part it at its next login.
+        return
+    attachment = _attachment(context, stage)
+    owns = await look.devices(context.doors.dm, volume)
+    if any(own.consumer for own in owns) or await has_session(context, volume):
+        # A session that is down may retry for ever with a secret that is no longer in force, and a wrapper without
+        # a session leads to a disk that is gone, whatever has its number now. Busy if anyone still uses it.
+        await detach(context, volume, owns)
+    portals = attachment.portals or stage.portals
+    if not portals:
+        raise Unavailable(f"volume {volume}: its storage node has told no address yet; ask again")
+    record = NodeRecord(iqn=volume.iqn, portal=portals[0], chap_user=attachment.chap_user, secret=attachment.secret)
+    await initiator.put_record(record)
+    try:
+        await initiator.login(volume.iqn, portals[0])
+    except Denied as error:
+        # Either this node was fenced, then the controller lets the wish pass; or the two ends do not agree.
+        context.attachments.want(volume)
+        raise Unavailable(f"volume {volume}: the target at {portals[0]} refuses this node: {error}") from error
+
+
+async def _disk(context: NodeContext, volume: VolumeId) -> ScsiDisk:
+    """The disk of the session, scanned for until the kernel shows it or patience ends."""
+    devices = context.doors.devices
+    loop = asyncio.get_running_loop()
+    end, pause = loop.time() + context.patience.disk, FIRST_PAUSE
+    while True:
+        disks = [disk for disk in await devices.disks(volume.iqn) if disk.lun == 0]
+        if disks:
+            return disks[0]
+        if loop.time() >= end:
+            raise Unavailable(f"volume {volume}: no disk after {context.patience.disk:.0f} s of scanning; ask again")
+        await devices.scan(volume.iqn)
+        if not await devices.disks(volume.iqn):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _proven_size(context: NodeContext, stage: Stage, disk: ScsiDisk) -> int:
+    """Bytes of the disk, which is the volume, and which the kernel knows at this size."""
+    devices = context.doors.devices
+    identity = await devices.identity(disk)
+    problem = mismatch(stage.volume, identity)
+    if problem:
+        # An error that is final: the stage takes the session away again.
+        raise InternalError(f"volume {stage.volume}: disk {disk.name} is not the volume: {problem}")
+    if await devices.size(disk.devno) != identity.size:
+        await devices.rescan(disk)
+    return identity.size
+
+
+def mismatch(volume: VolumeId, identity: ScsiIdentity) -> str:
+    """Why the disk that says this of itself is not the volume; empty when it is."""
+    if identity.serial != volume.serial:
+        return f"its serial is {identity.serial!r}, not {volume.serial}"
+    if identity.naa.lower() != volume.naa:
+        return f"its NAA name is {identity.naa!r}, not {volume.naa}"
+    if identity.size <= 0:
+        return "it has no size"
+    return ""

@@ -1,0 +1,308 @@
+"""Agents in memory: the verbs of ``AgentPort`` as their contract says. A test may stop or fail each."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Self, TypeVar
+
+from csi_driver.control.context import Context, Patience
+from csi_driver.control.service import Controller
+from csi_driver.errors import DriverError, Incompatible, NoCapacity, NotFound, Precondition, Unavailable
+from csi_driver.fleet.fleet import Fleet, Member
+from csi_driver.fleet.watcher import Timing
+from csi_driver.model import ids
+from csi_driver.model.ids import VolumeId
+from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
+from csi_driver.model.pool import Pool
+from csi_driver.model.publication import Attachment, Publication, PublishRequest, Transport
+from csi_driver.model.secret import Secret
+from csi_driver.model.sizes import GIB, MIB, round_up
+from csi_driver.model.topology import NODE_KEY, ZONE_KEY
+from csi_driver.model.volume import Content, Volume, VolumeSpec
+
+T = TypeVar("T")
+EXTENT = 4 * MIB
+QUICK = Timing(silence=5.0, first_contact=0.5, shortest_pause=0.01, longest_pause=0.02)
+
+
+class FakeAgent:
+    """One node. ``fail`` maps a verb to the error it raises before it does anything; ``lose`` after."""
+
+    def __init__(self, node: str, *, size: int = 100 * GIB, zone: str = "", portals: bool = True) -> None:
+        self.node, self.size = node, size
+        labels = {NODE_KEY: node} | ({ZONE_KEY: zone} if zone else {})
+        self.info = AgentInfo(
+            node=node,
+            boot_id="boot",
+            initiator=f"iqn.1993-08.org.debian:01:{node}",
+            portals=(f"{node}:3260",) if portals else (),
+            segments=labels,
+        )
+        self.problem = ""
+        self.silent = False
+        self.mute = False
+        self.volumes: dict[VolumeId, Volume] = {}
+        self.publications: dict[tuple[VolumeId, str], Publication] = {}
+        self.held: dict[VolumeId, Attachment] = {}
+        self.wanted: tuple[VolumeId, ...] = ()
+        self.calls: list[str] = []
+        self.fail: dict[str, Exception] = {}
+        self.lose: dict[str, Exception] = {}
+        self.stall: set[str] = set()
+        self._number = 0
+        self._watchers: set[asyncio.Queue[Change | None]] = set()
+
+    # -- for tests
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        if not self.size:
+            return ()
+        free = self.size - sum(volume.size for volume in self.volumes.values())
+        return (
+            Pool(
+                node=self.node,
+                name="data",
+                vg="vg",
+                extent=EXTENT,
+                thin_free=free,
+                thick_free=free,
+                problem=self.problem,
+            ),
+        )
+
+    def tell(self, change: Change) -> None:
+        for queue in self._watchers:
+            queue.put_nowait(change)
+
+    def tell_all(self) -> None:
+        self.tell(self._everything())
+
+    def want(self, *volumes: VolumeId) -> None:
+        self.wanted = volumes
+        self.tell(Change(wanted=volumes))
+
+    def go_silent(self) -> None:
+        """No verb is answered, and the stream ends."""
+        self.silent = True
+        for queue in self._watchers:
+            queue.put_nowait(None)
+
+    # -- the port
+
+    async def describe(self) -> AgentInfo:
+        if self.silent or self.mute:
+            await asyncio.Event().wait()
+        return self.info
+
+    async def watch(self) -> AsyncIterator[Change]:
+        self.calls.append("watch")
+        if self.silent:
+            raise Unavailable("connection refused")
+        queue: asyncio.Queue[Change | None] = asyncio.Queue()
+        self._watchers.add(queue)
+        try:
+            yield self._everything()
+            while (change := await queue.get()) is not None:
+                yield change
+        finally:
+            self._watchers.discard(queue)
+        raise Unavailable("connection reset")
+
+    async def find(self, key: str) -> tuple[Volume, ...]:
+        return await self._verb("find", lambda: tuple(v for v in self.volumes.values() if v.id.key == key))
+
+    async def claim(self, spec: VolumeSpec) -> Volume:
+        return await self._verb("claim", lambda: self._claim(spec))
+
+    async def commit(self, volume: VolumeId) -> Volume:
+        return await self._verb("commit", lambda: self._commit(volume))
+
+    async def drop(self, volume: VolumeId) -> None:
+        await self._verb("drop", lambda: self._drop(volume))
+
+    async def get(self, volume: VolumeId) -> Volume:
+        return await self._verb("get", lambda: self._get(volume))
+
+    async def delete(self, volume: VolumeId) -> None:
+        await self._verb("delete", lambda: self._delete(volume))
+
+    async def extend(self, volume: VolumeId, size: int) -> Volume:
+        return await self._verb("extend", lambda: self._extend(volume, size))
+
+    async def publish(self, request: PublishRequest) -> Publication:
+        return await self._verb("publish", lambda: self._publish(request))
+
+    async def unpublish(self, volume: VolumeId, node: str) -> None:
+        await self._verb("unpublish", lambda: self._unpublish(volume, node))
+
+    async def hold(self, attachment: Attachment) -> None:
+        await self._verb("hold", lambda: self.held.update({attachment.volume: attachment}))
+
+    async def release(self, volume: VolumeId) -> None:
+        await self._verb("release", lambda: self.held.pop(volume, None))
+
+    async def _verb(self, name: str, act: Callable[[], T]) -> T:
+        self.calls.append(name)
+        if self.silent:
+            raise Unavailable("connection refused")
+        if name in self.stall:
+            await asyncio.Event().wait()
+        if name in self.fail:
+            raise self.fail[name]
+        done = await self._gated(name, act)
+        if name in self.lose:
+            raise self.lose[name]
+        return done
+
+    async def _gated(self, name: str, act: Callable[[], T]) -> T:
+        return act()
+
+    # -- what the verbs do
+
+    def _claim(self, spec: VolumeSpec) -> Volume:
+        size = round_up(spec.size, EXTENT)
+        if spec.pool != "data":
+            raise NotFound(f"no pool {spec.pool}")
+        if spec.id not in self.volumes:
+            free = self.pools[0].thin_free or 0
+            if free < size:
+                raise NoCapacity(f"{free} bytes left")
+            fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)} | {"size": size}
+            self.volumes[spec.id] = Volume(**fields, node=self.node, vg="vg", content=Content.CLAIMED, formatted=True)
+            self._tell_volume(spec.id)
+        return self.volumes[spec.id]
+
+    def _commit(self, volume: VolumeId) -> Volume:
+        self.volumes[volume] = dataclasses.replace(self._get(volume), content=Content.READY)
+        self._tell_volume(volume)
+        return self.volumes[volume]
+
+    def _drop(self, volume: VolumeId) -> None:
+        if volume in self.volumes and self.volumes[volume].content is not Content.CLAIMED:
+            raise Precondition("it is committed")
+        self._remove(volume)
+
+    def _get(self, volume: VolumeId) -> Volume:
+        if volume not in self.volumes:
+            raise NotFound(f"no volume {volume}")
+        return self.volumes[volume]
+
+    def _delete(self, volume: VolumeId) -> None:
+        for each, node in self.publications:
+            if each == volume:
+                raise Precondition(f"volume {volume} is published to node {node}")
+        self._remove(volume)
+
+    def _remove(self, volume: VolumeId) -> None:
+        if self.volumes.pop(volume, None) is not None:
+            self.tell(Change(volumes_gone=(volume,), pools=self.pools))
+
+    def _extend(self, volume: VolumeId, size: int) -> Volume:
+        found = self._get(volume)
+        more = round_up(size, EXTENT) - found.size
+        if more > (self.pools[0].thin_free or 0):
+            raise NoCapacity("the pool is full")
+        self.volumes[volume] = dataclasses.replace(found, size=found.size + max(more, 0))
+        self._tell_volume(volume)
+        return self.volumes[volume]
+
+    def _publish(self, request: PublishRequest) -> Publication:
+        volume = self._get(request.volume)
+        key = (request.volume, request.node)
+        for each, node in self.publications:
+            if each == request.volume and node != request.node:
+                raise Precondition(f"volume {volume.id} is published to node {node}")
+        entry = self.publications.get(key)
+        plain = dataclasses.replace(request, new_secret=False)
+        if entry is not None and entry.request != plain:
+            raise Incompatible("published in another way")
+        if entry is None or request.new_secret:
+            self._number += 1
+            remote = request.transport is Transport.ISCSI
+            entry = Publication(
+                request=plain,
+                number=entry.number if entry else self._number,
+                portals=self.info.portals if remote else (),
+                chap_user="user" if remote else "",
+                secret=Secret(f"secret-{self._number}") if remote else None,
+                fs=volume.fs,
+                size=volume.size,
+            )
+            self.publications[key] = entry
+            self.tell(Change(publications=(self._ref(entry),)))
+        return entry
+
+    def _unpublish(self, volume: VolumeId, node: str) -> None:
+        if self.publications.pop((volume, node), None) is not None:
+            self.tell(Change(publications_gone=((volume, node),)))
+
+    def _tell_volume(self, volume: VolumeId) -> None:
+        self.tell(Change(volumes=(self.volumes[volume],), pools=self.pools))
+
+    @staticmethod
+    def _ref(entry: Publication) -> PublicationRef:
+        order = entry.request
+        return PublicationRef(
+            volume=order.volume,
+            node=order.node,
+            number=entry.number,
+            transport=order.transport,
+            mode=order.mode,
+            readonly=order.write_protected,
+        )
+
+    def _everything(self) -> Change:
+        return Change(
+            full=True,
+            info=self.info,
+            pools=self.pools,
+            volumes=tuple(self.volumes.values()),
+            publications=tuple(map(self._ref, self.publications.values())),
+            wanted=self.wanted,
+        )
+
+
+class Cluster:
+    """A fleet of fake agents with one controller over it."""
+
+    def __init__(self, *agents: FakeAgent, draw_copy: Callable[[], str] = ids.draw_copy) -> None:
+        self.agents = {agent.node: agent for agent in agents}
+        self.fleet = Fleet([Member(agent.node, agent) for agent in agents], QUICK)
+        self.context = Context(fleet=self.fleet, patience=Patience(look=0.5, release=0.1), draw_copy=draw_copy)
+        self.controller = Controller(self.context)
+
+    async def __aenter__(self) -> Self:
+        await self.fleet.start()
+        await self.fleet.wait_settled()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.fleet.stop()
+
+    def __getitem__(self, node: str) -> FakeAgent:
+        return self.agents[node]
+
+    async def silence(self, node: str) -> None:
+        self[node].go_silent()
+        await until(lambda: not self.fleet.node(node).answering)
+
+    def ready(self) -> list[Volume]:
+        return [v for agent in self.agents.values() for v in agent.volumes.values() if v.content is Content.READY]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds; fails after some seconds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # whatever the condition is, nobody tells
+            await asyncio.sleep(0.001)
+
+
+async def outcome(work: Awaitable[T]) -> T | DriverError:
+    """What it returns or raises, as a value."""
+    try:
+        return await work
+    except DriverError as error:
+        return error
