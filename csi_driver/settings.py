@@ -51,8 +51,8 @@ class AgentSettings:
     """``address:port`` that targets are reached by, IPv6 in brackets. Needed to export."""
     pools: tuple[PoolSettings, ...] = ()
     lvm_devices: tuple[str, ...] = ()
-    """The only block devices that our LVM looks at (regular expressions of lvm.conf's ``accept``); empty: all
-    but our own wrappers and iSCSI disks."""
+    """The only block devices that our LVM looks at (regular expressions of lvm.conf's ``accept``); empty: disks that
+    udev lists in /dev/disk/by-path, iSCSI ones apart, and md arrays. Name others, as dm-crypt or multipath, here."""
     tls: TlsSettings | None = None
 
 

@@ -23,6 +23,7 @@ class Picture:
         self._pools: tuple[Pool, ...] = ()
         self._volumes: dict[VolumeId, Volume] = {}
         self._publications: dict[tuple[VolumeId, str], PublicationRef] = {}
+        self._held: tuple[tuple[VolumeId, int], ...] = ()
         self._wanted: tuple[VolumeId, ...] = ()
         self._watchers: set[asyncio.Queue[Change | None]] = set()
         self._touched: set[VolumeId] = set()
@@ -89,11 +90,11 @@ class Picture:
         if self._publications.pop((volume, node), None) is not None:
             self._tell(Change(publications_gone=((volume, node),)))
 
-    def set_wanted(self, wanted: tuple[VolumeId, ...]) -> None:
-        """The volumes whose secret this node has lost as a consumer."""
-        if wanted != self._wanted:
-            self._wanted = wanted
-            self._tell(Change(wanted=wanted))
+    def set_consumer(self, held: tuple[tuple[VolumeId, int], ...], wanted: tuple[VolumeId, ...]) -> None:
+        """What this node holds as a consumer, and the volumes whose secret it has lost."""
+        if (held, wanted) != (self._held, self._wanted):
+            self._held, self._wanted = held, wanted
+            self._tell(Change(held=held, wanted=wanted))
 
     async def watch(self) -> AsyncIterator[Change]:
         """One full change, then each as it happens; ends when the watcher lags too far behind."""
@@ -113,6 +114,7 @@ class Picture:
             pools=self._pools,
             volumes=tuple(self._volumes.values()),
             publications=tuple(self._publications.values()),
+            held=self._held,
             wanted=self._wanted,
         )
 

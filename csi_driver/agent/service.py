@@ -10,9 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 from csi_driver.agent import claim, commit, delete, extend, find, pools, publish, restore, tags, unpublish
 from csi_driver.agent.context import AgentContext
+from csi_driver.agent.picture import reference
 from csi_driver.errors import DriverError, NotFound
 from csi_driver.model.ids import VolumeId
-from csi_driver.model.inventory import AgentInfo, Change
+from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
@@ -33,16 +34,20 @@ class ConsumerSide(Protocol):
         """Keep what is needed to log in."""
         ...
 
-    async def release(self, volume: VolumeId) -> None:
-        """Forget it."""
+    async def release(self, volume: VolumeId, number: int) -> None:
+        """Publications up to ``number`` are over."""
+        ...
+
+    def held(self) -> tuple[tuple[VolumeId, int], ...]:
+        """Publications that something is held of, by volume and number."""
         ...
 
     def wanted(self) -> tuple[VolumeId, ...]:
         """Volumes whose secret is missing."""
         ...
 
-    def on_wanted(self, told: Callable[[], None]) -> None:
-        """Call ``told`` whenever ``wanted`` changes."""
+    def on_change(self, told: Callable[[], None]) -> None:
+        """Call ``told`` whenever ``held`` or ``wanted`` changes."""
         ...
 
 
@@ -67,8 +72,8 @@ class Agent:
         """Put up again what the journal promises, look at everything once, then follow changes."""
         failed = await restore.restore(self.context)
         await self.refresh()
-        self._consumer.on_wanted(lambda: self.context.picture.set_wanted(self._consumer.wanted()))
-        self.context.picture.set_wanted(self._consumer.wanted())
+        self._consumer.on_change(self._look_at_consumer)
+        self._look_at_consumer()
         self._tasks.append(asyncio.create_task(self._follow(), name="agent refresh"))
         if failed:
             self._tasks.append(asyncio.create_task(self._retry(failed), name="agent restore"))
@@ -132,17 +137,21 @@ class Agent:
         """See ``AgentPort``."""
         return await self._job(request.volume, "publish", request, lambda: publish.publish(self.context, request))
 
-    async def unpublish(self, volume: VolumeId, node: str) -> None:
+    async def unpublish(self, volume: VolumeId, node: str) -> int:
         """See ``AgentPort``."""
-        await self._job(volume, "unpublish", node, lambda: unpublish.unpublish(self.context, volume, node))
+        return await self._job(volume, "unpublish", node, lambda: unpublish.unpublish(self.context, volume, node))
 
     async def hold(self, attachment: Attachment) -> None:
         """See ``AgentPort``."""
         await self._consumer.hold(attachment)
 
-    async def release(self, volume: VolumeId) -> None:
+    async def publications(self, volume: VolumeId) -> tuple[PublicationRef, ...]:
         """See ``AgentPort``."""
-        await self._consumer.release(volume)
+        return tuple(reference(entry) for entry in self.context.journal.of(volume))
+
+    async def release(self, volume: VolumeId, number: int) -> None:
+        """See ``AgentPort``."""
+        await self._consumer.release(volume, number)
 
     # -- keeping the picture
 
@@ -175,6 +184,9 @@ class Agent:
                 self._stale.set()
 
         return await self.context.jobs.run(str(volume), verb, request, work_and_look)
+
+    def _look_at_consumer(self) -> None:
+        self.context.picture.set_consumer(self._consumer.held(), self._consumer.wanted())
 
     async def _follow(self) -> None:
         while True:

@@ -20,7 +20,7 @@ from csi_driver.model.publication import Publication, Transport
 log = logging.getLogger(__name__)
 
 
-async def unpublish(context: AgentContext, volume: VolumeId, node: str) -> None:
+async def unpublish(context: AgentContext, volume: VolumeId, node: str) -> int:
     """See ``AgentPort.unpublish``. The initiator's name comes from the journal: the node may be gone."""
     entry = context.journal.get(volume, node)
     if entry is not None:
@@ -31,6 +31,7 @@ async def unpublish(context: AgentContext, volume: VolumeId, node: str) -> None:
         log.info("unpublished", extra={"volume": str(volume), "node": node})
     context.picture.drop_publication(volume, node)
     await teardown.sweep_severed(context)
+    return entry.number if entry else 0
 
 
 async def _shut_out(context: AgentContext, entry: Publication) -> None:

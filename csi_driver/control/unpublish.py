@@ -28,10 +28,11 @@ async def unpublish_volume(context: Context, request: UnpublishVolume) -> None:
     if owner is None:
         return
     nodes = (request.node,) if request.node else _everyone(context, owner, volume)
+    ended: dict[str, int] = {}
     for node in nodes:
-        await context.fleet.agent(owner).unpublish(volume, node)
+        ended[node] = await context.fleet.agent(owner).unpublish(volume, node)
         context.fleet.forget_publication(owner, volume, node)
-    await asyncio.gather(*(_release(context, volume, node) for node in nodes))
+    await asyncio.gather(*(_release(context, volume, node, number) for node, number in ended.items() if number))
 
 
 def _everyone(context: Context, owner: str, volume: VolumeId) -> tuple[str, ...]:
@@ -40,10 +41,12 @@ def _everyone(context: Context, owner: str, volume: VolumeId) -> tuple[str, ...]
     return tuple(sorted(known.union(context.fleet.node(owner).consumers(volume))))
 
 
-async def _release(context: Context, volume: VolumeId, node: str) -> None:
-    """The node forgets a secret that opens nothing any more. One that does not answer forgets it later."""
+async def _release(context: Context, volume: VolumeId, node: str, number: int) -> None:
+    """The node ends its I/O and forgets a secret that opens nothing any more. One that does not answer does so when
+    it is heard again (``control.overdue``).
+    """
     try:
         async with asyncio.timeout(context.patience.release):
-            await context.fleet.agent(node).release(volume)
+            await context.fleet.agent(node).release(volume, number)
     except (DriverError, TimeoutError) as error:
         log.info("not released", extra={"volume": str(volume), "node": node, "error": str(error)})

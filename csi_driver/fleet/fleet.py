@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from csi_driver.errors import InvalidRequest, NotFound, Unavailable
 from csi_driver.fleet.port import AgentPort
-from csi_driver.fleet.state import NodeState, apply
+from csi_driver.fleet.state import NodeState, apply, without_publication, without_volume
 from csi_driver.fleet.watcher import Timing, Watcher
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.inventory import Change, PublicationRef
@@ -129,8 +129,7 @@ class Fleet:
     def forget(self, volume: VolumeId) -> None:
         """The volume is gone, as its agent has just answered."""
         if (node := self.locate(volume)) is not None:
-            gone = tuple(key for key in self.node(node).publications if key[0] == volume)
-            self._update(node, Change(volumes_gone=(volume,), publications_gone=gone))
+            self._states[node] = without_volume(self._states[node], volume)
 
     def learn_publication(self, owner: str, ref: PublicationRef) -> None:
         """The agent of ``owner`` has just published it."""
@@ -139,7 +138,7 @@ class Fleet:
 
     def forget_publication(self, owner: str, volume: VolumeId, node: str) -> None:
         """The agent of ``owner`` has just ended that publication."""
-        self._update(owner, Change(publications_gone=((volume, node),)))
+        self._states[owner] = without_publication(self.node(owner), volume, node)
 
     def _update(self, name: str, change: Change) -> None:
         state = self._states.get(name)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from csi_driver.model.ids import VolumeId
-from csi_driver.model.inventory import AgentInfo, Change
+from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
 
@@ -66,11 +66,16 @@ class AgentPort(Protocol):
         """
         ...
 
-    async def unpublish(self, volume: VolumeId, node: str) -> None:
+    async def unpublish(self, volume: VolumeId, node: str) -> int:
         """The fence: on return that node can no longer reach the volume and nothing of it is in flight.
 
-        Fine when it was not published to it. Works without the node, which may be dead.
+        Fine when it was not published to it. Works without the node, which may be dead. The answer is the number
+        of the publication that ended, or 0 when there was none.
         """
+        ...
+
+    async def publications(self, volume: VolumeId) -> tuple[PublicationRef, ...]:
+        """Who may use the volume, by the journal, now; nobody when it is not here."""
         ...
 
     # -- where the pods are
@@ -79,6 +84,9 @@ class AgentPort(Protocol):
         """Keep what this node needs to log in, durable on return."""
         ...
 
-    async def release(self, volume: VolumeId) -> None:
-        """Forget it; fine when absent."""
+    async def release(self, volume: VolumeId, number: int) -> None:
+        """Publications up to ``number`` are over: forget what was held, end the I/O of what is still in use.
+
+        Fine when there is nothing. Whoever still uses the volume here gets errors from now on, and no hang.
+        """
         ...

@@ -23,7 +23,13 @@ class NodeState:
     pools: tuple[Pool, ...] = ()
     volumes: Mapping[VolumeId, Volume] = field(default_factory=dict)
     publications: Mapping[tuple[VolumeId, str], PublicationRef] = field(default_factory=dict)
+    held: Mapping[VolumeId, int] = field(default_factory=dict)
+    """As a consumer: the number of the publication that it holds something of, by volume."""
     wanted: frozenset[VolumeId] = frozenset()
+    gone: frozenset[VolumeId] = frozenset()
+    """Volumes that a verb of ours saw go and the inventory has not yet told of; an id never comes twice."""
+    ended: Mapping[tuple[VolumeId, str], int] = field(default_factory=dict)
+    """The same of publications, by the number that ended."""
 
     @property
     def answering(self) -> bool:
@@ -56,14 +62,26 @@ class NodeState:
 
 
 def apply(state: NodeState, change: Change) -> NodeState:
-    """The picture after a message. A full one replaces everything."""
+    """The picture after a message. A full one replaces everything.
+
+    A message may be older than what the answer to a verb has told us since. So a volume that was finished is no claim
+    again and none becomes smaller; and what was seen to go does not come back before the agent has said so itself.
+    """
     base = NodeState(name=state.name, info=state.info) if change.full else state
-    volumes = {**base.volumes, **{volume.id: volume for volume in change.volumes}}
-    publications = {**base.publications, **{(ref.volume, ref.node): ref for ref in change.publications}}
-    for volume in change.volumes_gone:
-        volumes.pop(volume, None)
+    volumes, publications = dict(base.volumes), dict(base.publications)
+    gone, ended = set(base.gone), dict(base.ended)
+    for volume in change.volumes:
+        if volume.id not in gone:
+            volumes[volume.id] = _newer(volumes.get(volume.id), volume)
+    for ref in change.publications:
+        if ref.number > ended.get((ref.volume, ref.node), -1):
+            publications[ref.volume, ref.node] = ref
+    for identity in change.volumes_gone:
+        volumes.pop(identity, None)
+        gone.discard(identity)
     for key in change.publications_gone:
         publications.pop(key, None)
+        ended.pop(key, None)
     return replace(
         base,
         silence="",
@@ -71,5 +89,35 @@ def apply(state: NodeState, change: Change) -> NodeState:
         pools=base.pools if change.pools is None else change.pools,
         volumes=volumes,
         publications=publications,
+        held=base.held if change.held is None else dict(change.held),
         wanted=base.wanted if change.wanted is None else frozenset(change.wanted),
+        gone=frozenset(gone),
+        ended=ended,
     )
+
+
+def without_volume(state: NodeState, volume: VolumeId) -> NodeState:
+    """The picture after its agent answered that the volume is gone, with all its publications."""
+    if volume not in state.volumes:
+        return state
+    for each, node in tuple(state.publications):
+        if each == volume:
+            state = without_publication(state, volume, node)
+    volumes = {identity: each for identity, each in state.volumes.items() if identity != volume}
+    return replace(state, volumes=volumes, gone=state.gone | {volume})
+
+
+def without_publication(state: NodeState, volume: VolumeId, node: str) -> NodeState:
+    """The picture after its agent answered that this publication has ended."""
+    ref = state.publications.get((volume, node))
+    if ref is None:
+        return state
+    publications = {key: each for key, each in state.publications.items() if each is not ref}
+    return replace(state, publications=publications, ended={**state.ended, (volume, node): ref.number})
+
+
+def _newer(known: Volume | None, told: Volume) -> Volume:
+    if known is None:
+        return told
+    back = known.content is Content.READY and told.content is Content.CLAIMED
+    return known if back or told.size < known.size else told

@@ -25,7 +25,7 @@ class Timing:
     first_contact: float = 5.0
     """How long a controller waits for those who say nothing before it calls itself ready."""
     shortest_pause: float = 0.2
-    longest_pause: float = 10.0
+    longest_pause: float = 3.0
     """Between two calls; the pause doubles from the one to the other."""
 
 

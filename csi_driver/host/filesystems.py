@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import struct
+from pathlib import Path
 
 from csi_driver.errors import NotFound, Precondition, Unavailable
 from csi_driver.kit import blocking
@@ -29,7 +30,14 @@ class KernelFilesystems:
 
     @effect("fs.grow")
     async def grow(self, path: str, *, mountpoint: str, fs: FsType) -> None:
-        """See ``Filesystems.grow``. CommandFailed with the tool's complaint."""
+        """See ``Filesystems.grow``.
+
+        Precondition unless ``mountpoint`` is a mount of this device: resize2fs would grow an unmounted file system
+        behind the back of whoever has it mounted where we do not see it. CommandFailed with the tool's complaint.
+        """
+        look = blocking.answer(lambda: _is_mounted(path, mountpoint), f"the mount at {mountpoint}", seconds=PATIENCE)
+        if not await look:
+            raise Precondition(f"{path} is not mounted on {mountpoint}: only a mounted file system is grown")
         tool = ("resize2fs", path) if fs is FsType.EXT4 else ("xfs_growfs", mountpoint)
         await self._runner.run(Command(argv=tool, timeout=_GROW_LIMIT))
 
@@ -63,6 +71,13 @@ def xfs_size(content: bytes) -> int | None:
         return None
     block_size, blocks = struct.unpack_from(">IQ", content, 4)
     return int(block_size * blocks)
+
+
+def _is_mounted(path: str, mountpoint: str) -> bool:
+    try:
+        return Path(path).stat().st_rdev == Path(mountpoint).stat().st_dev
+    except FileNotFoundError:
+        return False
 
 
 def _read(path: str, fs: FsType) -> bytes:

@@ -58,7 +58,7 @@ def _check_blank(path: str) -> None:
         size = os.lseek(device, 0, os.SEEK_END)
         for offset in (0, max(size - ENDS, 0)):
             found = os.pread(device, ENDS, offset)
-            if len(found) != min(ENDS, size) or found.count(0) != len(found):
+            if not found or len(found) != min(ENDS, size) or found.count(0) != len(found):
                 raise Incompatible(f"{path} is not blank near byte {offset}: it will not be formatted")
     finally:
         os.close(device)

@@ -52,5 +52,8 @@ class Change:
     volumes_gone: tuple[VolumeId, ...] = ()
     publications: tuple[PublicationRef, ...] = ()
     publications_gone: tuple[tuple[VolumeId, str], ...] = ()
+    held: tuple[tuple[VolumeId, int], ...] | None = None
+    """Publications, by volume and number, that this node as a consumer holds something of: a secret or a device.
+    One that its storage node does not know any more is over, and the node is told so (``release``)."""
     wanted: tuple[VolumeId, ...] | None = None
     """Volumes whose CHAP secret this node, as a consumer, has lost: the controller sets new ones."""

@@ -60,16 +60,17 @@ class Attachments:
             if held != attachment:
                 await self._records.put(str(volume), _encode(attachment))
                 self._held[volume] = attachment
+                self._tell()
         self._set_wanted(volume, wanted=False)
 
-    async def release(self, volume: VolumeId) -> None:
-        """The publication is over: forget its secret; fine when none is held.
+    async def release(self, volume: VolumeId, number: int) -> None:
+        """Publications up to ``number`` are over: forget their secret; fine when none is held.
 
         open-iscsi's record goes too, unless a session lives on it: then unstage removes it with the session.
         """
         self._set_wanted(volume, wanted=False)
         held = self._held.get(volume)
-        if held is None:
+        if held is None or held.number > number:
             return
         # The record first: it is found again as long as the attachment is there.
         if not any(session.iqn == volume.iqn for session in await self._initiator.sessions()):
@@ -83,6 +84,7 @@ class Attachments:
             if held is not None and held.number <= upto:
                 await self._records.remove(str(volume))
                 del self._held[volume]
+                self._tell()
 
     def want(self, volume: VolumeId) -> None:
         """A stage cannot log in with what is held."""
@@ -92,8 +94,12 @@ class Attachments:
         """Volumes whose stage waits for a secret, sorted."""
         return tuple(sorted(self._wanted))
 
-    def on_wanted(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` after each change of ``wanted``."""
+    def held(self) -> tuple[tuple[VolumeId, int], ...]:
+        """Volume and publication number of everything held, sorted."""
+        return tuple(sorted((volume, attachment.number) for volume, attachment in self._held.items()))
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` after each change of ``held`` or ``wanted``."""
         self._callbacks.append(callback)
 
     def _set_wanted(self, volume: VolumeId, *, wanted: bool) -> None:
@@ -103,6 +109,9 @@ class Attachments:
             self._wanted.add(volume)
         else:
             self._wanted.remove(volume)
+        self._tell()
+
+    def _tell(self) -> None:
         for callback in self._callbacks:
             callback()
 

@@ -28,7 +28,7 @@ async def connect(context: NodeContext, stage: Stage) -> Own:
     """The device that leads to the volume, made if it is this node's to make.
 
     Unavailable while something needed is missing, Precondition when the publication is over, InternalError when the
-    disk is not the volume: then nothing of it is left behind.
+    disk is not the volume.
     """
     if stage.transport is Transport.LOCAL:
         return await _local(context, stage)

@@ -43,10 +43,13 @@ async def take_down(context: NodeContext, remains: Remains) -> None:
     the staging path; Busy while someone uses it.
     """
     volume = remains.volume
-    owns = tuple(own for own in await look.devices(context.doors.dm, volume) if own.number <= remains.upto)
+    everything = await look.devices(context.doors.dm, volume)
+    owns = tuple(own for own in everything if own.number <= remains.upto)
     await _check_unpublished(context, remains, owns)
     await unmount_staging(context, volume, remains.staging_path, owns)
-    if await _is_remote(context, remains, owns):
+    # All publications share one target: its session is left to a later one that has a device over it.
+    later = any(own.consumer for own in everything if own not in owns)
+    if not later and await _is_remote(context, remains, owns):
         await detach(context, volume, owns)
     if remains.forget:
         await context.attachments.forget(volume, upto=remains.upto)
@@ -69,7 +72,10 @@ async def unmount_staging(context: NodeContext, volume: VolumeId, path: str, own
         if mount.devno not in [own.devno for own in owns]:
             raise Precondition(f"{path}: what is mounted there is not volume {volume}; it is left alone")
         try:
-            await patiently(context, volume, owns, partial(context.doors.mounts.unmount, path))
+            if any(own.consumer for own in owns):
+                await patiently(context, volume, owns, partial(context.doors.mounts.unmount, path))
+            else:
+                await context.doors.mounts.unmount(path)
         except Busy as error:
             raise Busy(f"volume {volume}: {path} is in use on this node: {error}") from error
 

@@ -36,7 +36,7 @@ async def _unstage(context: NodeContext, volume: VolumeId, path: str) -> None:
     if stage is None:
         await take_down(context, Remains(volume=volume, staging_path=path))
     elif stage.staging_path == path:
-        await take_down(context, Remains(volume=volume, staging_path=path, upto=stage.number, stage=stage, forget=True))
+        await take_down(context, Remains(volume=volume, staging_path=path, upto=stage.number, stage=stage))
     else:
         # Staged elsewhere: that stands. Only a mount here, which no record tells of, is taken away.
         log.warning("unstage of a path that is not staged", extra={"volume": str(volume), "path": path})

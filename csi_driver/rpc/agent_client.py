@@ -12,12 +12,12 @@ from grpc import ChannelConnectivity, StatusCode, aio
 from csi_driver.errors import DriverError, InvalidRequest, Kind, StillWorking, Unavailable, by_kind
 from csi_driver.kit import deadline
 from csi_driver.model.ids import VolumeId
-from csi_driver.model.inventory import AgentInfo, Change
+from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
 from csi_driver.rpc import agent_convert as convert
 from csi_driver.rpc import inventory_convert
-from csi_driver.rpc.agent_link import AgentLink
+from csi_driver.rpc.agent_link import NOTICE, AgentLink
 from csi_driver.rpc.gen import agent_pb2 as pb
 from csi_driver.rpc.gen.agent_pb2_grpc import AgentStub
 from csi_driver.rpc.interceptor import KIND_KEY
@@ -41,9 +41,11 @@ class AgentClient:
     version cannot read) is Unavailable: it says nothing about the volume.
     """
 
-    def __init__(self, node: str, address: str, tls: TlsSettings, *, silence: float = SILENCE) -> None:
+    def __init__(
+        self, node: str, address: str, tls: TlsSettings, *, silence: float = SILENCE, notice: float = NOTICE
+    ) -> None:
         self.node, self.address, self._silence = node, address, silence
-        self._link = AgentLink(node, address, tls, linger=PATIENCE)
+        self._link = AgentLink(node, address, tls, linger=PATIENCE, notice=notice)
 
     async def close(self) -> None:
         """Give up the connection and every call on it."""
@@ -59,7 +61,8 @@ class AgentClient:
         call = AgentStub(channel).Watch(pb.WatchRequest())
         try:
             while True:
-                message = await asyncio.wait_for(call.read(), self._silence)
+                async with asyncio.timeout(self._silence):
+                    message = await call.read()
                 if not isinstance(message, pb.Change):
                     raise Unavailable(f"the agent of node {self.node} ended its inventory")
                 yield self._read(inventory_convert.change_from, message)
@@ -110,18 +113,27 @@ class AgentClient:
         """See ``AgentPort``."""
         return await self._call(lambda stub: stub.Publish, convert.order_to(request), convert.publication_from)
 
-    async def unpublish(self, volume: VolumeId, node: str) -> None:
+    async def unpublish(self, volume: VolumeId, node: str) -> int:
         """See ``AgentPort``."""
         request = pb.UnpublishRequest(id=str(volume), node=node)
-        await self._call(lambda stub: stub.Unpublish, request, _nothing)
+        return await self._call(lambda stub: stub.Unpublish, request, lambda answer: answer.number)
+
+    async def publications(self, volume: VolumeId) -> tuple[PublicationRef, ...]:
+        """See ``AgentPort``."""
+        return await self._call(
+            lambda stub: stub.Publications,
+            _ref(volume),
+            lambda answer: tuple(map(inventory_convert.ref_from, answer.publications)),
+        )
 
     async def hold(self, attachment: Attachment) -> None:
         """See ``AgentPort``."""
         await self._call(lambda stub: stub.Hold, convert.attachment_to(attachment), _nothing)
 
-    async def release(self, volume: VolumeId) -> None:
+    async def release(self, volume: VolumeId, number: int) -> None:
         """See ``AgentPort``."""
-        await self._call(lambda stub: stub.Release, _ref(volume), _nothing)
+        request = pb.ReleaseRequest(id=str(volume), number=number)
+        await self._call(lambda stub: stub.Release, request, _nothing)
 
     async def _call(
         self,

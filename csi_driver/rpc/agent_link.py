@@ -17,21 +17,26 @@ log = logging.getLogger(__name__)
 MEBI = 1024 * 1024
 
 
-def _options(node: str) -> tuple[tuple[str, int | str], ...]:
+NOTICE = 8.0
+"""Seconds within which a host that answers nothing any more is given up, and with it every call to it."""
+
+
+def _options(node: str, notice: float) -> tuple[tuple[str, int | str], ...]:
+    idle, answer = int(notice * 625), int(notice * 375)  # milliseconds before a ping, and for its answer
     return (
         ("grpc.ssl_target_name_override", agent_dns(node)),
         ("grpc.default_authority", agent_dns(node)),
         ("grpc.enable_http_proxy", 0),
         ("grpc.enable_retries", 0),
         ("grpc.use_local_subchannel_pool", 1),
-        # A dead host is noticed within 8 s, and one that is back within 5 s.
-        ("grpc.keepalive_time_ms", 5_000),
-        ("grpc.keepalive_timeout_ms", 3_000),
+        ("grpc.keepalive_time_ms", idle),
+        ("grpc.keepalive_timeout_ms", answer),
+        ("grpc.http2.ping_timeout_ms", answer),  # without it a ping that nobody answers is waited for a minute
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.initial_reconnect_backoff_ms", 500),
+        ("grpc.initial_reconnect_backoff_ms", 300),
         ("grpc.min_reconnect_backoff_ms", 3_000),  # also the time limit of one attempt
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
         # A full inventory of 50,000 volumes of up to 1 KiB must pass.
         ("grpc.max_receive_message_length", 64 * MEBI),
     )
@@ -44,8 +49,8 @@ class AgentLink:
     the calls that run on it.
     """
 
-    def __init__(self, node: str, address: str, settings: TlsSettings, *, linger: float) -> None:
-        self._node, self._address, self._tls, self._linger = node, address, settings, linger
+    def __init__(self, node: str, address: str, settings: TlsSettings, *, linger: float, notice: float) -> None:
+        self._options, self._address, self._tls, self._linger = _options(node, notice), address, settings, linger
         self._stamp: tls.Stamp | None = None
         self._channel: aio.Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -72,7 +77,7 @@ class AgentLink:
             self._channel = None
 
     def _replace(self, now: tls.Stamp) -> None:
-        fresh = aio.secure_channel(self._address, tls.channel_credentials(self._tls), options=_options(self._node))
+        fresh = aio.secure_channel(self._address, tls.channel_credentials(self._tls), options=self._options)
         if self._channel is not None:
             task = asyncio.create_task(self._channel.close(self._linger))
             self._closing.add(task)

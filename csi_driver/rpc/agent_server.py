@@ -26,6 +26,7 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second agent on this address must fail, not take half of the calls
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
 )
 
@@ -92,16 +93,19 @@ class AgentServicer:
     async def Publish(self, request: pb.PublishRequest, context: Context) -> pb.Publication:
         return convert.publication_to(await self._agent.publish(convert.order_from(request)))
 
-    async def Unpublish(self, request: pb.UnpublishRequest, context: Context) -> pb.Done:
-        await self._agent.unpublish(convert.id_from(request.id), request.node)
-        return pb.Done()
+    async def Unpublish(self, request: pb.UnpublishRequest, context: Context) -> pb.Unpublished:
+        return pb.Unpublished(number=await self._agent.unpublish(convert.id_from(request.id), request.node))
+
+    async def Publications(self, request: pb.VolumeRef, context: Context) -> pb.PublicationList:
+        refs = await self._agent.publications(convert.id_from(request.id))
+        return pb.PublicationList(publications=map(inventory_convert.ref_to, refs))
 
     async def Hold(self, request: pb.Attachment, context: Context) -> pb.Done:
         await self._agent.hold(convert.attachment_from(request))
         return pb.Done()
 
-    async def Release(self, request: pb.VolumeRef, context: Context) -> pb.Done:
-        await self._agent.release(convert.id_from(request.id))
+    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.Done:
+        await self._agent.release(convert.id_from(request.id), request.number)
         return pb.Done()
 
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 KIND_KEY = "clinker-kind"
 """Trailing metadata of the Agent service: the exact kind of an error."""
-_LOOKS = re.compile(r"(Controller|GroupController|Node)?(Get|List)|Probe|Validate|Describe|Watch|Find")
+_LOOKS = re.compile(r"(Controller|GroupController|Node)?(Get|List)|Probe|Validate|Describe|Watch|Find|Publications")
 
 Context = aio.ServicerContext[Any, Any]
 Check = Callable[[Message, Context], None]

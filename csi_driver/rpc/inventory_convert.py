@@ -96,6 +96,9 @@ def ref_from(message: pb.PublicationRef) -> PublicationRef:
 def change_to(change: Change) -> pb.Change:
     pools = None if change.pools is None else pb.Pools(pools=map(pool_to, change.pools))
     wanted = None if change.wanted is None else pb.Wanted(ids=map(str, change.wanted))
+    held = None
+    if change.held is not None:
+        held = pb.Held(publications=(pb.ReleaseRequest(id=str(each), number=number) for each, number in change.held))
     return pb.Change(
         full=change.full,
         info=info_to(change.info) if change.info else None,
@@ -105,6 +108,7 @@ def change_to(change: Change) -> pb.Change:
         publications=map(ref_to, change.publications),
         publications_gone=(pb.UnpublishRequest(id=str(volume), node=node) for volume, node in change.publications_gone),
         wanted=wanted,
+        held=held,
     )
 
 
@@ -118,4 +122,7 @@ def change_from(message: pb.Change) -> Change:
         publications=tuple(map(ref_from, message.publications)),
         publications_gone=tuple((id_from(gone.id), gone.node) for gone in message.publications_gone),
         wanted=tuple(map(id_from, message.wanted.ids)) if message.HasField("wanted") else None,
+        held=tuple((id_from(each.id), each.number) for each in message.held.publications)
+        if message.HasField("held")
+        else None,
     )

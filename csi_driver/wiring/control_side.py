@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from csi_driver.control.context import Context
+from csi_driver.control.overdue import Overdue
 from csi_driver.control.secrets import LostSecrets
 from csi_driver.control.service import Controller
 from csi_driver.fleet.fleet import Fleet, Member
@@ -21,13 +22,17 @@ class ControlPart:
         self._fleet = Fleet(members, timing)
         context = Context(fleet=self._fleet)
         self._secrets = LostSecrets(context)
+        self._overdue = Overdue(context)
         self.controller = Controller(context)
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
         """Begin to listen to the members; whether all have been heard says ``Controller.ready``."""
         await self._fleet.start()
-        self.tasks = (asyncio.create_task(self._secrets.run(), name="lost secrets"),)
+        self.tasks = (
+            asyncio.create_task(self._secrets.run(), name="lost secrets"),
+            asyncio.create_task(self._overdue.run(), name="overdue publications"),
+        )
 
     async def quiesce(self) -> None:
         """Begin nothing new by ourselves."""

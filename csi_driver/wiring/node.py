@@ -32,7 +32,7 @@ def parts(settings: Settings, doors: HostDoors) -> tuple[Part, ...]:
     metrics = MetricsPart(settings.metrics)
     counted = RpcMetrics(metrics.registry)
     plugin = PluginPart(settings, doors)
-    agent = AgentPart(settings, doors, plugin.attachments)
+    agent = AgentPart(settings, doors, plugin.consumer)
     csi = CsiServer(settings.endpoint, counted, ready=lambda: True, node=plugin.plugin)
     agents = AgentServerPart(agent.agent, settings.agent.listen, settings.agent.tls, counted)
     return metrics, plugin, CsiPart(csi), agent, agents

@@ -13,6 +13,7 @@ from csi_driver.kit.jobs import Jobs
 from csi_driver.node import start as node_start
 from csi_driver.node.attachments import Attachments
 from csi_driver.node.context import NodeContext
+from csi_driver.node.release import Consumer
 from csi_driver.node.service import NodePlugin
 from csi_driver.node.stages import Stages
 from csi_driver.settings import Settings
@@ -24,17 +25,17 @@ class PluginPart:
     """The node plugin. Its jobs are let end."""
 
     def __init__(self, settings: Settings, doors: HostDoors) -> None:
-        self.attachments = Attachments(doors.attachments, doors.consumer.initiator)
         self._context = NodeContext(
             node=node_name(settings),
             zone=settings.zone,
             doors=doors.consumer,
-            attachments=self.attachments,
+            attachments=Attachments(doors.attachments, doors.consumer.initiator),
             stages=Stages(doors.stages),
             settings=settings.consumer,
             jobs=Jobs(),
         )
         self.plugin = NodePlugin(self._context)
+        self.consumer = Consumer(self._context)
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
@@ -52,7 +53,7 @@ class PluginPart:
 class AgentPart:
     """The agent: everything is exported again before ``start`` returns."""
 
-    def __init__(self, settings: Settings, doors: HostDoors, attachments: Attachments) -> None:
+    def __init__(self, settings: Settings, doors: HostDoors, consumer: Consumer) -> None:
         self._identity = NodeIdentity(settings, doors.storage.host, doors.consumer.initiator)
         self._context = AgentContext(
             node=node_name(settings),
@@ -62,7 +63,7 @@ class AgentPart:
             journal=Journal(doors.journal),
             picture=Picture(),
         )
-        self.agent = Agent(self._context, attachments, self._identity.describe)
+        self.agent = Agent(self._context, consumer, self._identity.describe)
         self._follow: asyncio.Task[None] | None = None
 
     @property
@@ -79,12 +80,13 @@ class AgentPart:
         self._follow = asyncio.create_task(follow, name="identity")
 
     async def quiesce(self) -> None:
-        """Nothing comes but through the server."""
+        """Begin nothing new by ourselves: no look, no further try to export."""
+        for task in self.tasks:
+            task.cancel()
 
     async def close(self) -> None:
         """See ``Agent.stop``."""
+        await self.agent.stop()
         if self._follow is not None:
-            self._follow.cancel()
             with suppress(asyncio.CancelledError):
                 await self._follow
-        await self.agent.stop()

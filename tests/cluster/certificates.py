@@ -41,9 +41,9 @@ class Pair:
 class Authority:
     """A certificate authority that signs for servers and clients alike."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("clinker test cluster", "")
+        self._name = _name(name, "")
         certificate = (
             _builder(self._name, self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -79,8 +79,11 @@ def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 def issue_all(places: Places, nodes: Sequence[tuple[str, str]]) -> None:
     """Write every file that the control plane and the nodes (name, address) need into `places.pki`."""
     places.pki.mkdir(parents=True, mode=0o700)
-    authority = Authority()
+    authority = Authority("clinker test cluster")
     _write(places, "ca", authority.pair)
+    aggregation = Authority("clinker test cluster, aggregated APIs")
+    _write(places, "front-proxy-ca", aggregation.pair)
+    _write(places, "front-proxy", aggregation.issue("front-proxy"))
     names = [KUBERNETES_SERVICE, API_ADDRESS, "127.0.0.1", "localhost", "kubernetes.default.svc"]
     _write(places, "apiserver", authority.issue("kube-apiserver", addresses=names))
     for file, (common_name, organization) in CLIENTS.items():

@@ -188,6 +188,7 @@ class Cluster:
 
     def _start_snapshots(self) -> None:
         self.kubectl("apply", "--server-side", f"--kustomize={snapshots.crds()}")
+        self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all", timeout=80.0)
         controller = snapshots.snapshot_controller(self.lab)
         controller.start()
         self._services.append(controller)

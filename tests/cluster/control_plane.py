@@ -80,13 +80,14 @@ def configure_network(lab: Lab) -> None:
 def etcd(places: Places) -> list[str]:
     """Its data are in memory already, so it need not wait for a disk."""
     return [
+        "--name=lab",
         f"--data-dir={places.etcd}",
         "--unsafe-no-fsync",
         f"--listen-client-urls={ETCD_URL}",
         f"--advertise-client-urls={ETCD_URL}",
         f"--listen-peer-urls={ETCD_PEER_URL}",
         f"--initial-advertise-peer-urls={ETCD_PEER_URL}",
-        f"--initial-cluster=default={ETCD_PEER_URL}",
+        f"--initial-cluster=lab={ETCD_PEER_URL}",
         "--log-level=warn",
     ]
 
@@ -109,12 +110,26 @@ def api_server(places: Places) -> list[str]:
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={places.pki / 'service-accounts.pub'}",
         f"--service-account-signing-key-file={places.key('service-accounts')}",
+        *_aggregation(places),
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged",
         f"--audit-policy-file={places.audit_policy}",
         f"--audit-log-path={places.audit_log}",
         "--audit-log-maxsize=200",
+    ]
+
+
+def _aggregation(places: Places) -> Sequence[str]:
+    """For API servers behind this one; without it the others complain every few seconds that it is missing."""
+    return [
+        f"--requestheader-client-ca-file={places.certificate('front-proxy-ca')}",
+        "--requestheader-allowed-names=front-proxy",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={places.certificate('front-proxy')}",
+        f"--proxy-client-key-file={places.key('front-proxy')}",
     ]
 
 

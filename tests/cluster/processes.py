@@ -18,7 +18,7 @@ END_LIMIT = 15.0
 
 
 def inside(lab: Lab, argv: Sequence[str]) -> list[str]:
-    """The command line that runs a program in the lab's network and as one of its processes.
+    """The command line that runs a program in the lab's network and as one of its processes, with their /proc.
 
     The lab's process 1 kills every process of its namespace at its end, and when it is killed itself the kernel
     does: a program that is one of them can't outlive the lab. The supervisor that is known is unshare(1), which is
@@ -28,7 +28,8 @@ def inside(lab: Lab, argv: Sequence[str]) -> list[str]:
     if claim is None or claim.supervisor is None:
         raise LabError(f"the lab {lab.name} is not up")
     spaces = f"/proc/{claim.supervisor.pid}/ns"
-    return [tools.find("nsenter"), f"--net={spaces}/net", f"--pid={spaces}/pid_for_children", "--", *argv]
+    enter = [f"--net={spaces}/net", f"--pid={spaces}/pid_for_children", f"--mount={spaces}/mnt"]
+    return [tools.find("nsenter"), *enter, "--", *argv]
 
 
 class Service:

@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def _tell(lab: Lab, steps: Steps) -> int:
-    stack = Stack(lab=lab)
+    stack = Stack(lab=lab, patience=60)
     story = Story(stack)
     try:
         with steps.step("Start the driver: `clinker node` on each host, `clinker controller` unprivileged on host3"):

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.driver.world import NodeSpec, World
+from tests.driver.nodes import NodeSpec
+from tests.driver.world import World
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,8 @@ from google.protobuf.message import Message
 from csi_driver.rpc.gen import csi_pb2 as csi
 
 M = TypeVar("M", bound=Message)
+NOT_FINAL = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.DEADLINE_EXCEEDED)
+"""What sidecars and kubelet answer by asking again (csi.md 1.3)."""
 Mode = csi.VolumeCapability.AccessMode
 
 
@@ -28,7 +31,9 @@ def block(*, mode: Mode.Mode.ValueType = Mode.SINGLE_NODE_WRITER) -> csi.VolumeC
 class Csi:
     """The CSI services behind a Unix socket of this machine. Every call has a deadline, in seconds."""
 
-    def __init__(self, socket: Path, timeout: float = 60.0) -> None:
+    def __init__(self, socket: Path, timeout: float = 60.0, *, patience: float = 0.0) -> None:
+        """``patience``: for so many seconds, ask again what was answered with a code that is not final."""
+        self._patience = patience
         self._channel = grpc.insecure_channel(f"unix:{socket}", options=[("grpc.enable_http_proxy", 0)])
         self._timeout = timeout
 
@@ -43,7 +48,14 @@ class Csi:
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        return invoke(request, timeout=timeout or self._timeout, wait_for_ready=True)
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return invoke(request, timeout=timeout or self._timeout, wait_for_ready=True)
+            except grpc.RpcError as error:
+                if error.code() not in NOT_FINAL or time.monotonic() > until:
+                    raise
+            time.sleep(0.5)
 
     # -- controller
 

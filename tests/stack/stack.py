@@ -34,6 +34,8 @@ class Stack:
     node_extra: str = ""
     """TOML that goes in front of each node's settings."""
     fault_plans: dict[str, str] = field(default_factory=dict)
+    patience: float = 0.0
+    """Of the CSI clients, see ``Csi``: seconds."""
     processes: dict[str, GuestProcess] = field(default_factory=dict)
     _clients: dict[str, Csi] = field(default_factory=dict)
 
@@ -51,6 +53,8 @@ class Stack:
         if host.disks:
             make_pool(host)
         self._put_settings(host)
+        # What an operator installed long ago is on disk; a plug pulled seconds after must not undo it.
+        host.run(["sync"])
 
     def start(self, names: Iterable[str] | None = None) -> None:
         """Start the processes that are named (all: every node's, then the controller) and do not run."""
@@ -77,14 +81,14 @@ class Stack:
     def node(self, name: str) -> Csi:
         """The CSI client of a node process."""
         if name not in self._clients:
-            self._clients[name] = Csi(self.lab.host(name).socket(SOCKET))
+            self._clients[name] = Csi(self.lab.host(name).socket(SOCKET), patience=self.patience)
         return self._clients[name]
 
     @property
     def controller(self) -> Csi:
         """The CSI client of the controller."""
         if "controller" not in self._clients:
-            self._clients["controller"] = Csi(self.controller_host.socket(CONTROLLER_SOCKET))
+            self._clients["controller"] = Csi(self.controller_host.socket(CONTROLLER_SOCKET), patience=self.patience)
         return self._clients["controller"]
 
     @property

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Self, TypeVar
 
 from csi_driver.control.context import Context, Patience
+from csi_driver.control.requests import CreateVolume
 from csi_driver.control.service import Controller
-from csi_driver.errors import DriverError, Incompatible, NoCapacity, NotFound, Precondition, Unavailable
+from csi_driver.errors import Incompatible, NoCapacity, NotFound, Precondition, Unavailable
 from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.fleet.watcher import Timing
 from csi_driver.model import ids
+from csi_driver.model.access import AccessMode, AccessType, Capability
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool
 from csi_driver.model.publication import Attachment, Publication, PublishRequest, Transport
 from csi_driver.model.secret import Secret
 from csi_driver.model.sizes import GIB, MIB, round_up
-from csi_driver.model.topology import NODE_KEY, ZONE_KEY
-from csi_driver.model.volume import Content, Volume, VolumeSpec
+from csi_driver.model.topology import NODE_KEY, ZONE_KEY, Segment, Topology
+from csi_driver.model.volume import Content, Limits, Volume, VolumeSpec
 
 T = TypeVar("T")
 EXTENT = 4 * MIB
@@ -44,7 +46,7 @@ class FakeAgent:
         self.silent = False
         self.mute = False
         self.volumes: dict[VolumeId, Volume] = {}
-        self.publications: dict[tuple[VolumeId, str], Publication] = {}
+        self.entries: dict[tuple[VolumeId, str], Publication] = {}
         self.held: dict[VolumeId, Attachment] = {}
         self.wanted: tuple[VolumeId, ...] = ()
         self.calls: list[str] = []
@@ -135,14 +137,18 @@ class FakeAgent:
     async def publish(self, request: PublishRequest) -> Publication:
         return await self._verb("publish", lambda: self._publish(request))
 
-    async def unpublish(self, volume: VolumeId, node: str) -> None:
-        await self._verb("unpublish", lambda: self._unpublish(volume, node))
+    async def unpublish(self, volume: VolumeId, node: str) -> int:
+        return await self._verb("unpublish", lambda: self._unpublish(volume, node))
+
+    async def publications(self, volume: VolumeId) -> tuple[PublicationRef, ...]:
+        refs = [self._ref(entry) for (each, _), entry in self.entries.items() if each == volume]
+        return await self._verb("publications", lambda: tuple(refs))
 
     async def hold(self, attachment: Attachment) -> None:
         await self._verb("hold", lambda: self.held.update({attachment.volume: attachment}))
 
-    async def release(self, volume: VolumeId) -> None:
-        await self._verb("release", lambda: self.held.pop(volume, None))
+    async def release(self, volume: VolumeId, number: int) -> None:
+        await self._verb("release", lambda: self._release(volume, number))
 
     async def _verb(self, name: str, act: Callable[[], T]) -> T:
         self.calls.append(name)
@@ -191,7 +197,7 @@ class FakeAgent:
         return self.volumes[volume]
 
     def _delete(self, volume: VolumeId) -> None:
-        for each, node in self.publications:
+        for each, node in self.entries:
             if each == volume:
                 raise Precondition(f"volume {volume} is published to node {node}")
         self._remove(volume)
@@ -212,10 +218,10 @@ class FakeAgent:
     def _publish(self, request: PublishRequest) -> Publication:
         volume = self._get(request.volume)
         key = (request.volume, request.node)
-        for each, node in self.publications:
+        for each, node in self.entries:
             if each == request.volume and node != request.node:
                 raise Precondition(f"volume {volume.id} is published to node {node}")
-        entry = self.publications.get(key)
+        entry = self.entries.get(key)
         plain = dataclasses.replace(request, new_secret=False)
         if entry is not None and entry.request != plain:
             raise Incompatible("published in another way")
@@ -231,13 +237,24 @@ class FakeAgent:
                 fs=volume.fs,
                 size=volume.size,
             )
-            self.publications[key] = entry
+            self.entries[key] = entry
             self.tell(Change(publications=(self._ref(entry),)))
         return entry
 
-    def _unpublish(self, volume: VolumeId, node: str) -> None:
-        if self.publications.pop((volume, node), None) is not None:
+    def _unpublish(self, volume: VolumeId, node: str) -> int:
+        entry = self.entries.pop((volume, node), None)
+        if entry is not None:
             self.tell(Change(publications_gone=((volume, node),)))
+        return entry.number if entry else 0
+
+    def _release(self, volume: VolumeId, number: int) -> None:
+        held = self.held.get(volume)
+        if held is not None and held.number <= number:
+            del self.held[volume]
+            self.tell_held()
+
+    def tell_held(self) -> None:
+        self.tell(Change(held=tuple((each, attachment.number) for each, attachment in self.held.items())))
 
     def _tell_volume(self, volume: VolumeId) -> None:
         self.tell(Change(volumes=(self.volumes[volume],), pools=self.pools))
@@ -260,7 +277,8 @@ class FakeAgent:
             info=self.info,
             pools=self.pools,
             volumes=tuple(self.volumes.values()),
-            publications=tuple(map(self._ref, self.publications.values())),
+            publications=tuple(map(self._ref, self.entries.values())),
+            held=tuple((each, attachment.number) for each, attachment in self.held.items()),
             wanted=self.wanted,
         )
 
@@ -300,9 +318,22 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def outcome(work: Awaitable[T]) -> T | DriverError:
-    """What it returns or raises, as a value."""
-    try:
-        return await work
-    except DriverError as error:
-        return error
+MOUNT = Capability(AccessMode.SINGLE_NODE_WRITER, AccessType.MOUNT)
+BLOCK = Capability(AccessMode.SINGLE_NODE_WRITER, AccessType.BLOCK)
+
+
+async def made(cluster: Cluster, name: str = "v", *, on: str = "", capability: Capability = MOUNT) -> VolumeId:
+    """A volume of 1 GiB, created by the controller on that node."""
+    topology = Topology(preferred=(Segment.node(on),)) if on else Topology()
+    request = CreateVolume(name=name, capabilities=(capability,), limits=Limits(GIB), topology=topology)
+    volume = VolumeId.parse((await cluster.controller.create_volume(request)).id)
+    assert volume is not None
+    assert on in ("", cluster.fleet.locate(volume))
+    return volume
+
+
+async def unheard(cluster: Cluster, volume: VolumeId) -> None:
+    """As if another controller had made the volume, and our inventory did not tell of it yet."""
+    for agent in cluster.agents.values():
+        agent.tell(Change(volumes_gone=(volume,)))
+    await until(lambda: cluster.fleet.locate(volume) is None)

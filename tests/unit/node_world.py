@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from csi_driver.host import wrapper
 from csi_driver.host.lio import targets
 from csi_driver.kit.effects import Effects
@@ -18,6 +20,7 @@ from csi_driver.node.requests import BindRequest, StageRequest, UnbindRequest, U
 from csi_driver.node.service import NodePlugin
 from csi_driver.node.stages import Stages
 from csi_driver.node.start import start
+from csi_driver.testing.faults import Recorder
 from csi_driver.testing.host import SimHost
 from csi_driver.testing.network import SimNetwork
 
@@ -30,6 +33,13 @@ SECOND = "/var/lib/kubelet/pods/two/volumes/mount"
 MOUNT = Capability(AccessMode.SINGLE_NODE_MULTI_WRITER, AccessType.MOUNT, FsType.EXT4)
 BLOCK = Capability(AccessMode.SINGLE_NODE_MULTI_WRITER, AccessType.BLOCK)
 SHORT = Patience(disk=0.05, session=0.05, look=0.005, busy=0.1, logout=0.01)
+
+EVERY_USE = pytest.mark.parametrize(
+    ("transport", "fs"), [(transport, fs) for transport in Transport for fs in (FsType.EXT4, None)]
+)
+BOTH = pytest.mark.parametrize("transport", list(Transport))
+NEVER = Patience(session=3600, look=0.005, busy=0.1, logout=0.01)
+"""For tests in which nobody may lose patience."""
 
 
 class World:
@@ -218,3 +228,42 @@ async def published(
     await world.make()
     await world.publish()
     return world
+
+
+async def staged(
+    transport: Transport = Transport.ISCSI, fs: FsType | None = FsType.EXT4, patience: Patience = SHORT
+) -> World:
+    """A world in which the volume is staged as publication 1."""
+    world = await published(transport, fs, patience)
+    await world.stage()
+    return world
+
+
+def queue(world: World) -> None:
+    """I/O waits while the session is down, as within ``replacement_timeout``."""
+    for session in world.user.machine.sessions:
+        session.queueing = True
+
+
+async def effects_of_unstage(transport: Transport = Transport.ISCSI, fs: FsType | None = FsType.EXT4) -> list[str]:
+    """The effects of an undisturbed unstage, in order."""
+    world = await staged(transport, fs)
+    seen = Recorder()
+    world.use(seen)
+    await world.unstage()
+    return seen.names
+
+
+async def effects_of_stage(transport: Transport = Transport.ISCSI, fs: FsType | None = FsType.EXT4) -> list[str]:
+    """The effects of an undisturbed stage, in order; of a volume that has grown meanwhile."""
+    world = await published(transport, fs)
+    await world.extend(2 * SIZE)
+    seen = Recorder()
+    world.use(seen)
+    await world.stage()
+    return seen.names
+
+
+def step(names: list[str], name: str) -> int:
+    """Which effect it is, counted from 1."""
+    return names.index(name) + 1

@@ -13,7 +13,7 @@ from csi_driver.control import requests as control
 from csi_driver.errors import NotFound
 from csi_driver.model.access import AccessMode, AccessType
 from csi_driver.model.ids import VolumeId
-from csi_driver.model.inventory import AgentInfo, Change
+from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishContext, PublishRequest, Transport
 from csi_driver.model.secret import Secret
 from csi_driver.model.volume import Content, Volume, VolumeSpec
@@ -98,16 +98,21 @@ class FakeAgent:
         await self._pass("publish")
         return Publication(request=request, number=7, portals=("10.0.0.1:3260",), chap_user="u", secret=Secret("hush"))
 
-    async def unpublish(self, volume: VolumeId, node: str) -> None:
+    async def unpublish(self, volume: VolumeId, node: str) -> int:
         await self._pass("unpublish")
+        return 7
+
+    async def publications(self, volume: VolumeId) -> tuple[PublicationRef, ...]:
+        await self._pass("publications")
+        return (PublicationRef(volume, "n2", 7, Transport.ISCSI, AccessMode.SINGLE_NODE_WRITER, readonly=False),)
 
     async def hold(self, attachment: Attachment) -> None:
         await self._pass("hold")
         self.held.append(attachment)
 
-    async def release(self, volume: VolumeId) -> None:
+    async def release(self, volume: VolumeId, number: int) -> None:
         await self._pass("release")
-        self.held = [each for each in self.held if each.volume != volume]
+        self.held = [each for each in self.held if each.volume != volume or each.number > number]
 
 
 def _open() -> asyncio.Event:

@@ -63,9 +63,12 @@ async def test_a_size_is_read_from_the_device(tmp_path: Path) -> None:
         await door.size(f"{path}-none", fs=FsType.EXT4)
 
 
-async def test_each_file_system_grows_by_its_own_tool() -> None:
+async def test_only_what_is_mounted_is_grown(tmp_path: Path) -> None:
     runner = Recorder()
     door = KernelFilesystems(runner, Effects())
-    await door.grow("/dev/dm-3", mountpoint="/mnt", fs=FsType.EXT4)
-    await door.grow("/dev/dm-3", mountpoint="/mnt", fs=FsType.XFS)
-    assert runner.commands == [("resize2fs", "/dev/dm-3"), ("xfs_growfs", "/mnt")]
+    device = tmp_path / "device"
+    device.touch()
+    for path, mountpoint in ((device, tmp_path), (tmp_path / "none", tmp_path), (device, tmp_path / "none")):
+        with pytest.raises(Precondition, match="not mounted"):
+            await door.grow(str(path), mountpoint=str(mountpoint), fs=FsType.EXT4)
+    assert runner.commands == []

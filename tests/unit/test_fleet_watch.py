@@ -8,7 +8,7 @@ import pytest
 
 from csi_driver.errors import InvalidRequest, NotFound, Unavailable
 from csi_driver.fleet.fleet import Fleet, Member
-from csi_driver.fleet.state import NodeState, apply
+from csi_driver.fleet.state import NodeState, apply, without_publication, without_volume
 from csi_driver.fleet.watcher import Timing
 from csi_driver.model.access import AccessMode
 from csi_driver.model.ids import VolumeId, volume_key
@@ -78,6 +78,34 @@ def test_claims_are_not_ready_and_a_node_has_its_own_label_from_the_start() -> N
     assert state.ready() == (done,)
     assert NodeState(name="n1").labels == {NODE_KEY: "n1"}
     assert NodeState(name="n1").initiator == ""
+
+
+def test_a_late_message_does_not_undo_what_an_answer_told() -> None:
+    done = volume("one")
+    grown = dataclasses.replace(done, size=2 * GIB)
+    state = apply(NodeState(name="n1"), Change(full=True, volumes=(grown,)))
+    for late in (done, dataclasses.replace(grown, content=Content.CLAIMED)):
+        assert apply(state, Change(volumes=(late,))).volumes[done.id] == grown
+    formatted = dataclasses.replace(grown, formatted=True)
+    assert apply(state, Change(volumes=(formatted,))).volumes[done.id] == formatted
+
+
+def test_what_was_seen_to_go_comes_back_only_after_the_agent_has_said_so() -> None:
+    one = volume("one")
+    state = apply(NodeState(name="n1"), Change(full=True, volumes=(one,), publications=(ref(one, "n2"),)))
+    ended = without_publication(state, one.id, "n2")
+    assert apply(ended, Change(publications=(ref(one, "n2"),))).consumers(one.id) == ()
+    anew = dataclasses.replace(ref(one, "n2"), number=2)
+    assert apply(ended, Change(publications=(anew,))).consumers(one.id) == ("n2",)
+    gone = without_volume(state, one.id)
+    late = apply(gone, Change(volumes=(one,), publications=(ref(one, "n2"),)))
+    assert (dict(late.volumes), dict(late.publications)) == ({}, {})
+    said = apply(late, Change(volumes_gone=(one.id,), publications_gone=((one.id, "n2"),)))
+    assert (said.gone, dict(said.ended)) == (frozenset(), {})
+    assert one.id in apply(said, Change(volumes=(one,))).volumes
+    assert one.id in apply(gone, Change(full=True, volumes=(one,))).volumes
+    assert without_volume(said, one.id) == said
+    assert without_publication(said, one.id, "n2") == said
 
 
 # -- listening

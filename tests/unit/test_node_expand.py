@@ -14,12 +14,8 @@ from csi_driver.node.info import info
 from csi_driver.node.requests import ExpandRequest, NodeInfo, StatsRequest
 from csi_driver.settings import ConsumerSettings
 from csi_driver.testing.faults import KillAt, Killed, Recorder
-from tests.unit.node_world import OTHER, SIZE, STAGING, TARGET, VOLUME, World, published
+from tests.unit.node_world import BOTH, EVERY_USE, OTHER, SIZE, STAGING, TARGET, VOLUME, World, published
 
-EVERY_USE = pytest.mark.parametrize(
-    ("transport", "fs"), [(transport, fs) for transport in Transport for fs in (FsType.EXT4, None)]
-)
-BOTH = pytest.mark.parametrize("transport", list(Transport))
 NOWHERE = ["some/path", "/", "/var/lib/kubelet", "/no/such/path", ""]
 
 
@@ -77,6 +73,19 @@ async def test_readonly_bind_does_not_stand_in_the_way(transport: Transport) -> 
     await world.extend(2 * SIZE)
     await expand(world)
     assert await size_seen(world) == 2 * SIZE
+
+
+async def test_file_system_is_not_grown_through_a_readonly_bind() -> None:
+    """The kernel refuses it there; it grows when it is next staged."""
+    world = await published()
+    await world.stage()
+    await world.plugin.publish(world.bind_request(readonly=True))
+    await world.user.mounts.unmount(STAGING)
+    await world.extend(2 * SIZE)
+    seen = Recorder()
+    world.use(seen)
+    assert await expand(world) == 2 * SIZE
+    assert "fs.grow" not in seen.names
 
 
 async def test_volume_staged_readonly_keeps_its_file_system() -> None:

@@ -11,12 +11,8 @@ from csi_driver.model.publication import Transport
 from csi_driver.model.sizes import SECTOR
 from csi_driver.node.requests import UnbindRequest
 from csi_driver.testing.faults import KillAt, Killed, Recorder
-from tests.unit.node_world import OTHER, SECOND, SIZE, STAGING, TARGET, VOLUME, World, published
+from tests.unit.node_world import BOTH, EVERY_USE, OTHER, SECOND, SIZE, STAGING, TARGET, VOLUME, World, published
 
-EVERY_USE = pytest.mark.parametrize(
-    ("transport", "fs"), [(transport, fs) for transport in Transport for fs in (FsType.EXT4, None)]
-)
-BOTH = pytest.mark.parametrize("transport", list(Transport))
 ONE_PATH = [
     AccessMode.SINGLE_NODE_WRITER,
     AccessMode.SINGLE_NODE_READER_ONLY,

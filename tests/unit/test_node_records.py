@@ -50,7 +50,7 @@ async def test_attachment_outlives_the_process(tmp_path: Path) -> None:
     again = attachments(RecordFiles(folder, Effects()))
     assert again.get(VOLUME) == ATTACHMENT
     assert [oct(path.stat().st_mode & 0o777) for path in folder.iterdir()] == ["0o600"]
-    await again.release(VOLUME)
+    await again.release(VOLUME, 9)
     assert list(folder.iterdir()) == []
     assert again.get(VOLUME) is None
 
@@ -91,15 +91,15 @@ async def test_crash_in_hold_and_release(when: str) -> None:
     await held.hold(ATTACHMENT)
     kill = KillAt(1, "before" if when == "before" else "after")
     with pytest.raises(Killed):
-        await attachments(SimRecords(disk, kill)).release(VOLUME)
+        await attachments(SimRecords(disk, kill)).release(VOLUME, 9)
     held = attachments(SimRecords(disk))
-    await held.release(VOLUME)
+    await held.release(VOLUME, 9)
     assert disk == {}
 
 
 async def test_release_of_what_is_not_held_is_fine() -> None:
     held = attachments(SimRecords())
-    await held.release(VOLUME)
+    await held.release(VOLUME, 9)
     assert held.wanted() == ()
 
 
@@ -107,27 +107,27 @@ async def test_release_takes_the_node_record_but_not_from_a_session() -> None:
     world = await published()
     await world.stage()
     records = world.user.machine.disks.node_records
-    await world.context.attachments.release(VOLUME)
+    await world.context.attachments.release(VOLUME, 9)
     assert len(records) == 1
     assert world.context.attachments.get(VOLUME) is None
     await world.context.attachments.hold(world.attachment())
     await world.user.initiator.logout(VOLUME.iqn)
-    await world.context.attachments.release(VOLUME)
+    await world.context.attachments.release(VOLUME, 9)
     assert records == {}
 
 
 async def test_wanted_is_sorted_and_cleared_by_hold_and_release() -> None:
     held = attachments(SimRecords())
     told: list[tuple[object, ...]] = []
-    held.on_wanted(lambda: told.append(held.wanted()))
+    held.on_change(lambda: told.append(held.wanted()))
     both = tuple(sorted((VOLUME, OTHER)))
     held.want(VOLUME)
     held.want(OTHER)
     held.want(OTHER)
     assert held.wanted() == both
     await held.hold(ATTACHMENT)
-    await held.release(OTHER)
-    assert told == [(VOLUME,), both, (OTHER,), ()]
+    await held.release(OTHER, 9)
+    assert told == [(VOLUME,), both, both, (OTHER,), ()]
 
 
 async def test_refused_hold_leaves_the_wish() -> None:
@@ -158,7 +158,7 @@ async def test_secret_reaches_no_log_and_no_repr(caplog: pytest.LogCaptureFixtur
         await held.hold(ATTACHMENT)
         with pytest.raises(Precondition) as caught:
             await held.hold(dataclasses.replace(ATTACHMENT, number=1))
-        await held.release(VOLUME)
+        await held.release(VOLUME, 9)
     assert SECRET not in caplog.text + str(caught.value) + repr(ATTACHMENT)
 
 

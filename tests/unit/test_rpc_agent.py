@@ -97,7 +97,8 @@ async def test_every_verb_crosses(connect: Connect, agent: FakeAgent) -> None:
     published = await client.publish(ORDER)
     assert published.request == ORDER
     assert published.secret == Secret("hush")
-    await client.unpublish(ID, "n2")
+    assert await client.publications(ID) == await agent.publications(ID)
+    assert await client.unpublish(ID, "n2") == 7
     await client.drop(ID)
     assert not agent.volumes
     await client.delete(ID)
@@ -108,7 +109,9 @@ async def test_a_secret_is_held_and_released(connect: Connect, agent: FakeAgent)
     attachment = Attachment(volume=ID, number=7, portals=("[fd00::1]:3260",), chap_user="u", secret=Secret("hush"))
     await client.hold(attachment)
     assert agent.held == [attachment]
-    await client.release(ID)
+    await client.release(ID, 6)
+    assert agent.held == [attachment]
+    await client.release(ID, 7)
     assert agent.held == []
 
 
@@ -207,6 +210,40 @@ async def test_a_host_that_swallows_connections_is_unavailable_and_not_at_work(c
         mute.listen(1)
         with deadline.expires_in(0.6), pytest.raises(Unavailable):
             await connect(at=mute.getsockname()[1]).describe()
+
+
+async def test_a_host_that_falls_silent_is_noticed(pki: Pki, port: int, agent: FakeAgent) -> None:
+    """As after a power cut: no connection is closed, nothing is answered, and no call has a deadline."""
+    power_cut = asyncio.Event()
+    pumps: list[asyncio.Task[None]] = []
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            if not power_cut.is_set():
+                sink.write(data)
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner, outer = await asyncio.open_connection("127.0.0.1", port)
+        pumps.extend((asyncio.create_task(pump(reader, outer)), asyncio.create_task(pump(inner, writer))))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    client = AgentClient("n1", address, pki.controller(), silence=60, notice=1.6)
+    stream = client.watch()
+    await anext(stream)
+    agent.gates["get"].clear()
+    call = asyncio.create_task(client.get(ID))
+    power_cut.set()
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="ping timeout"):
+            await drain(stream)
+        with pytest.raises(Unavailable, match="ping timeout"):
+            await call
+    await client.close()
+    server.close()
+    for task in pumps:
+        task.cancel()
+    await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def test_a_verb_that_the_agent_does_not_know_is_unavailable(pki: Pki) -> None:

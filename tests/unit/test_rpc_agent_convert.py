@@ -92,6 +92,7 @@ CHANGES = st.builds(
     volumes_gone=tuples_of(IDS),
     publications=tuples_of(REFS),
     publications_gone=tuples_of(st.tuples(IDS, TEXT)),
+    held=st.none() | tuples_of(st.tuples(IDS, SIZE)),
     wanted=st.none() | tuples_of(IDS),
 )
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from csi_driver.testing.faults import KillAt, Recorder, RepeatAt, When
-from tests.driver.world import BLOCK, MOUNT, NodeSpec, World
+from tests.driver.nodes import NodeSpec
+from tests.driver.world import BLOCK, MOUNT, World
 
 CAPABILITIES = {"mount": MOUNT, "block": BLOCK}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from csi_driver.errors import Unavailable
 
 ANSWER_LENGTH = 252
-"""Bytes asked for; also what one length byte of MODE SENSE(6) can say."""
+"""Bytes asked for, in each command and of the ioctl that carries it: the target's kernel complains in its log when
+they differ. What one length byte of MODE SENSE(6) can say."""
 _NAA_DESIGNATOR, _BINARY = 3, 1
 UNIT_ATTENTION = 6
 
@@ -17,7 +18,7 @@ def inquiry(page: int) -> bytes:
 
 def read_capacity() -> bytes:
     """READ CAPACITY(16) (SBC-3 5.16)."""
-    return bytes((0x9E, 0x10, *bytes(8), 0, 0, 0, 32, 0, 0))
+    return bytes((0x9E, 0x10, *bytes(8), 0, 0, 0, ANSWER_LENGTH, 0, 0))
 
 
 def mode_sense() -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
-import fcntl
 import os
 import signal
 from pathlib import Path
@@ -106,13 +106,17 @@ class KernelDm:
 
     def _devices(self) -> tuple[DmDevice, ...]:
         buffer = self._ask(Command.LIST_DEVICES, Header())
-        names = wire.unpack_names(buffer, wire.unpack(buffer))
-        found = (self._find(name) for name in names)
+        numbers_of_all = wire.unpack_devices(buffer, wire.unpack(buffer))
+        # By number: one that is renamed at this moment must not be missed.
+        found = (self._status(Header(devno=devno)) for devno in numbers_of_all)
         return tuple(device for device in found if device is not None and device.uuid.startswith(DM_UUID_PREFIX))
 
     def _find(self, name: str) -> DmDevice | None:
+        return self._status(Header(name=name))
+
+    def _status(self, which: Header) -> DmDevice | None:
         try:
-            status = wire.unpack(self._ask(Command.DEV_STATUS, Header(name=name)))
+            status = wire.unpack(self._ask(Command.DEV_STATUS, which))
         except NotFound:
             return None
         return DmDevice(
@@ -155,10 +159,17 @@ class KernelDm:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         control = os.open(self._control, os.O_RDWR | os.O_CLOEXEC)
         try:
-            fcntl.ioctl(control, command.request, buffer, True)  # noqa: FBT003  # ioctl's own signature
+            space = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+            if _LIBC.ioctl(control, ctypes.c_ulong(command.request), space) < 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
         finally:
             os.close(control)
 
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+"""fcntl.ioctl would keep the interpreter's lock over a buffer of more than 1024 bytes that is to be changed: a suspend
+that waits for a disk would stop every thread of this process."""
 
 _HOLD = Flag.SUSPEND | Flag.SKIP_LOCKFS | Flag.NOFLUSH
 _LET_GO = Flag.SKIP_LOCKFS | Flag.NOFLUSH

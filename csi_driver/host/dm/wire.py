@@ -16,7 +16,7 @@ uuid."""
 SPEC = struct.Struct("=Q Q i I 16s")
 """struct dm_target_spec: sector_start, length, status, next, target_type; its arguments follow as a C string."""
 NAME_LIST = struct.Struct("=Q I")
-"""struct dm_name_list: dev, next; the name follows as a C string."""
+"""struct dm_name_list: dev, next; a name follows as a C string, and more."""
 
 VERSION = (4, 0, 0)
 """The oldest interface that will do: the kernel checks that the major number is its own."""
@@ -64,7 +64,7 @@ NO_COOKIE = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """struct dm_ioctl as values. ``devno`` is None when the kernel gave none."""
+    """struct dm_ioctl as values. A device is meant by its uuid, else its name, else its number."""
 
     flags: Flag = Flag(0)
     name: str = ""
@@ -89,7 +89,7 @@ def pack(header: Header, payload: bytes = b"", room: int = ROOM) -> bytearray:
         header.flags.value,
         header.event,
         0,
-        0,
+        os.makedev(*header.devno) if header.devno else 0,
         header.name.encode(),
         header.uuid.encode(),
     )
@@ -142,13 +142,13 @@ def unpack_lines(buffer: bytes | bytearray, header: Header) -> tuple[DmLine, ...
     return tuple(lines)
 
 
-def unpack_names(buffer: bytes | bytearray, header: Header) -> Iterator[str]:
-    """The payload of LIST_DEVICES. With no device there is one entry whose number is 0."""
+def unpack_devices(buffer: bytes | bytearray, header: Header) -> Iterator[tuple[int, int]]:
+    """The payload of LIST_DEVICES: device numbers. With no device there is one entry whose number is 0."""
     at = header.start
     while True:
         dev, following = NAME_LIST.unpack_from(buffer, at)
         if dev:
-            yield _string(buffer, at + NAME_LIST.size)
+            yield devno_of(dev)
         if not following:
             return
         at += following

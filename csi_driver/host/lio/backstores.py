@@ -2,6 +2,9 @@
 
 fileio over the wrapper, not iblock: opened O_DSYNC it flushes before each acknowledgement, so a crash of this
 host loses no acknowledged write (mechanisms.md 5). Growing the device below is seen without being told.
+
+fileio does each command in the thread that receives them: of one session there is never more than one in flight at
+the device, and the fence has no more than that to wait for.
 """
 
 from __future__ import annotations

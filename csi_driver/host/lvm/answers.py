@@ -37,8 +37,8 @@ class Answer:
 def parse_answer(came: bytes) -> Answer | None:
     """The answer in ``came``, or None while it is not whole.
 
-    A document ends with a brace on a line of its own, indented by two; every brace inside stands deeper. Its content
-    cannot be trusted: 2.03.31 now and then logs freed memory as an object's name.
+    A document ends with a brace on a line of its own, indented by two; every brace inside stands deeper. Texts may hold
+    control characters as they are, which strict JSON forbids, and bytes that are no UTF-8.
     """
     if not came.endswith(_END):
         return None

@@ -25,10 +25,10 @@ _LV_FIELDS = (
 )
 
 _FRESH = "--config=activation/monitoring=0"
-"""In every line; it repeats lvm.conf. A shell of 2.03.31 keeps its list of active devices from one command to the next,
-until it changes one itself: a volume that another lvm has activated meanwhile would count as inactive, and lvremove would
-then take it away while it is open (seen in the lab). A configuration of its own makes a command begin afresh; it costs
-some 8 ms."""
+"""In every line; it repeats lvm.conf. A shell of 2.03.31 keeps its list of active devices from one command to the
+next, until it changes one itself: a volume that another lvm has activated meanwhile would count as inactive, and
+lvremove would then take it away while it is open (seen in the lab). A configuration of its own makes a command begin
+afresh; it costs some 8 ms."""
 
 _NEW = ("--yes", "--wipesignatures=y", "--activate=y", "--setactivationskip=y", "--ignoreactivationskip")
 """Of every LV that we make: active now, and later only by our ``lvchange -K``. ``--setautoactivation n`` is no use:
@@ -92,7 +92,7 @@ def deactivate(name: str, *, vg: str) -> str:
 
 
 def parse_report(vg: str, answer: Answer) -> VolumeGroup:
-    """The answer to ``report``. Raises NotFound when it has no such VG."""
+    """The answer to ``report``, without the hidden parts of pools. Raises NotFound when it has no such VG."""
     rows = [row for row in answer.rows("vg") if row["vg_name"] == vg]
     if not rows:
         raise NotFound(f"there is no volume group {vg}")
@@ -107,7 +107,9 @@ def parse_report(vg: str, answer: Answer) -> VolumeGroup:
         metadata_size=int(row["vg_mda_size"]),
         metadata_free=int(row["vg_mda_free"]),
         missing=int(row["vg_missing_pv_count"]),
-        volumes=tuple(_volume(vg, one, thin_ids.get(one["lv_name"])) for one in answer.rows("lv")),
+        volumes=tuple(
+            _volume(vg, one, thin_ids.get(one["lv_name"])) for one in answer.rows("lv") if one["lv_name"][0] != "["
+        ),
     )
 
 

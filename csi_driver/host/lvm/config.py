@@ -47,7 +47,8 @@ def _quoted(pattern: str) -> str:
 # udev_sync and udev_rules stay on, as the host's own tools have them: without, nodes go stale when an operator's lvm
 # and ours take turns (cluster.md). retry_deactivation off: a busy volume would hold up every other for 5 s.
 # thin_check_options: without them a pool does not come up again after some power losses (mechanisms.md 5).
-# The three reserved_ and process_priority entries spare each command the locking of memory, which matters only where
+# command_log_cols leaves out the names of objects: 2.03.31 prints freed memory there, line breaks and all.
+# The reserved_ and process_priority entries spare each command the locking of memory, which matters only where
 # the LVs carry the root file system or swap.
 _TEMPLATE = """\
 # Written by clinker at each start; changes are lost.
@@ -74,6 +75,7 @@ allocation {{
 log {{
     report_command_log = 1
     command_log_sort = "log_seq_num"
+    command_log_cols = "log_seq_num,log_type,log_context,log_message,log_ret_code"
     command_log_selection = "log_context=shell || log_type!=status"
     syslog = 0
 }}

@@ -506,6 +506,69 @@ class UnpublishRequest(_message.Message):
 Global___UnpublishRequest: _TypeAlias = UnpublishRequest  # noqa: Y015
 
 @_typing.final
+class Unpublished(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Of the publication that ended; 0 when there was none."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unpublished: _TypeAlias = Unpublished  # noqa: Y015
+
+@_typing.final
+class ReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    number: _builtins.int
+    """Publications up to this one are over."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseRequest: _TypeAlias = ReleaseRequest  # noqa: Y015
+
+@_typing.final
+class PublicationList(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLICATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublicationRef]: ...
+    def __init__(
+        self,
+        *,
+        publications: _abc.Iterable[Global___PublicationRef] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["publications", b"publications"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublicationList: _TypeAlias = PublicationList  # noqa: Y015
+
+@_typing.final
 class Attachment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -583,6 +646,7 @@ class Change(_message.Message):
     PUBLICATIONS_FIELD_NUMBER: _builtins.int
     PUBLICATIONS_GONE_FIELD_NUMBER: _builtins.int
     WANTED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     full: _builtins.bool
     @_builtins.property
     def info(self) -> Global___AgentInfo: ...
@@ -600,6 +664,8 @@ class Change(_message.Message):
     def publications_gone(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnpublishRequest]: ...
     @_builtins.property
     def wanted(self) -> Global___Wanted: ...
+    @_builtins.property
+    def held(self) -> Global___Held: ...
     def __init__(
         self,
         *,
@@ -611,10 +677,11 @@ class Change(_message.Message):
         publications: _abc.Iterable[Global___PublicationRef] | None = ...,
         publications_gone: _abc.Iterable[Global___UnpublishRequest] | None = ...,
         wanted: Global___Wanted | None = ...,
+        held: Global___Held | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info", "pools", b"pools", "wanted", b"wanted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "info", b"info", "pools", b"pools", "wanted", b"wanted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "info", b"info", "pools", b"pools", "publications", b"publications", "publications_gone", b"publications_gone", "volumes", b"volumes", "volumes_gone", b"volumes_gone", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "held", b"held", "info", b"info", "pools", b"pools", "publications", b"publications", "publications_gone", b"publications_gone", "volumes", b"volumes", "volumes_gone", b"volumes_gone", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -639,6 +706,26 @@ class Pools(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Pools: _TypeAlias = Pools  # noqa: Y015
+
+@_typing.final
+class Held(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLICATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReleaseRequest]: ...
+    def __init__(
+        self,
+        *,
+        publications: _abc.Iterable[Global___ReleaseRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["publications", b"publications"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Held: _TypeAlias = Held  # noqa: Y015
 
 @_typing.final
 class Wanted(_message.Message):

@@ -87,7 +87,12 @@ class AgentStub:
         self.Unpublish = channel.unary_unary(
                 '/clinker.agent.v1.Agent/Unpublish',
                 request_serializer=agent__pb2.UnpublishRequest.SerializeToString,
-                response_deserializer=agent__pb2.Done.FromString,
+                response_deserializer=agent__pb2.Unpublished.FromString,
+                _registered_method=True)
+        self.Publications = channel.unary_unary(
+                '/clinker.agent.v1.Agent/Publications',
+                request_serializer=agent__pb2.VolumeRef.SerializeToString,
+                response_deserializer=agent__pb2.PublicationList.FromString,
                 _registered_method=True)
         self.Hold = channel.unary_unary(
                 '/clinker.agent.v1.Agent/Hold',
@@ -96,7 +101,7 @@ class AgentStub:
                 _registered_method=True)
         self.Release = channel.unary_unary(
                 '/clinker.agent.v1.Agent/Release',
-                request_serializer=agent__pb2.VolumeRef.SerializeToString,
+                request_serializer=agent__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=agent__pb2.Done.FromString,
                 _registered_method=True)
 
@@ -171,6 +176,12 @@ class AgentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Publications(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Hold(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -239,7 +250,12 @@ def add_AgentServicer_to_server(servicer, server):
             'Unpublish': grpc.unary_unary_rpc_method_handler(
                     servicer.Unpublish,
                     request_deserializer=agent__pb2.UnpublishRequest.FromString,
-                    response_serializer=agent__pb2.Done.SerializeToString,
+                    response_serializer=agent__pb2.Unpublished.SerializeToString,
+            ),
+            'Publications': grpc.unary_unary_rpc_method_handler(
+                    servicer.Publications,
+                    request_deserializer=agent__pb2.VolumeRef.FromString,
+                    response_serializer=agent__pb2.PublicationList.SerializeToString,
             ),
             'Hold': grpc.unary_unary_rpc_method_handler(
                     servicer.Hold,
@@ -248,7 +264,7 @@ def add_AgentServicer_to_server(servicer, server):
             ),
             'Release': grpc.unary_unary_rpc_method_handler(
                     servicer.Release,
-                    request_deserializer=agent__pb2.VolumeRef.FromString,
+                    request_deserializer=agent__pb2.ReleaseRequest.FromString,
                     response_serializer=agent__pb2.Done.SerializeToString,
             ),
     }
@@ -548,7 +564,34 @@ class Agent:
             target,
             '/clinker.agent.v1.Agent/Unpublish',
             agent__pb2.UnpublishRequest.SerializeToString,
-            agent__pb2.Done.FromString,
+            agent__pb2.Unpublished.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Publications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clinker.agent.v1.Agent/Publications',
+            agent__pb2.VolumeRef.SerializeToString,
+            agent__pb2.PublicationList.FromString,
             options,
             channel_credentials,
             insecure,
@@ -601,7 +644,7 @@ class Agent:
             request,
             target,
             '/clinker.agent.v1.Agent/Release',
-            agent__pb2.VolumeRef.SerializeToString,
+            agent__pb2.ReleaseRequest.SerializeToString,
             agent__pb2.Done.FromString,
             options,
             channel_credentials,

@@ -30,9 +30,10 @@ class AgentStub:
     Delete: _aio.UnaryUnaryMultiCallable[_agent_pb2.VolumeRef, _agent_pb2.Done]
     Extend: _aio.UnaryUnaryMultiCallable[_agent_pb2.ExtendRequest, _agent_pb2.Volume]
     Publish: _aio.UnaryUnaryMultiCallable[_agent_pb2.PublishRequest, _agent_pb2.Publication]
-    Unpublish: _aio.UnaryUnaryMultiCallable[_agent_pb2.UnpublishRequest, _agent_pb2.Done]
+    Unpublish: _aio.UnaryUnaryMultiCallable[_agent_pb2.UnpublishRequest, _agent_pb2.Unpublished]
+    Publications: _aio.UnaryUnaryMultiCallable[_agent_pb2.VolumeRef, _agent_pb2.PublicationList]
     Hold: _aio.UnaryUnaryMultiCallable[_agent_pb2.Attachment, _agent_pb2.Done]
-    Release: _aio.UnaryUnaryMultiCallable[_agent_pb2.VolumeRef, _agent_pb2.Done]
+    Release: _aio.UnaryUnaryMultiCallable[_agent_pb2.ReleaseRequest, _agent_pb2.Done]
 
 class AgentServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -110,8 +111,15 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
     def Unpublish(
         self,
         request: _agent_pb2.UnpublishRequest,
-        context: _aio.ServicerContext[_agent_pb2.UnpublishRequest, _abc.Awaitable[_agent_pb2.Done]],
-    ) -> _abc.Awaitable[_agent_pb2.Done]: ...
+        context: _aio.ServicerContext[_agent_pb2.UnpublishRequest, _abc.Awaitable[_agent_pb2.Unpublished]],
+    ) -> _abc.Awaitable[_agent_pb2.Unpublished]: ...
+
+    @_abc_1.abstractmethod
+    def Publications(
+        self,
+        request: _agent_pb2.VolumeRef,
+        context: _aio.ServicerContext[_agent_pb2.VolumeRef, _abc.Awaitable[_agent_pb2.PublicationList]],
+    ) -> _abc.Awaitable[_agent_pb2.PublicationList]: ...
 
     @_abc_1.abstractmethod
     def Hold(
@@ -123,8 +131,8 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Release(
         self,
-        request: _agent_pb2.VolumeRef,
-        context: _aio.ServicerContext[_agent_pb2.VolumeRef, _abc.Awaitable[_agent_pb2.Done]],
+        request: _agent_pb2.ReleaseRequest,
+        context: _aio.ServicerContext[_agent_pb2.ReleaseRequest, _abc.Awaitable[_agent_pb2.Done]],
     ) -> _abc.Awaitable[_agent_pb2.Done]: ...
 
 def add_AgentServicer_to_server(servicer: AgentServicer, server: _aio.Server) -> None: ...
