@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from csi_driver.errors import DriverError
+from csi_driver.errors import DriverError, Kind
 
 log = logging.getLogger(__name__)
 
+UMASK = 0o077
+"""What a process of ours makes is for its own user: sockets, state."""
 GRACE = 5.0
 """Seconds for calls that run to be answered when a server stops; their jobs go on behind them."""
 
@@ -51,10 +54,12 @@ async def run(parts: Sequence[Part]) -> int:
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, asked.set)
     begun: list[Part] = []
+    before = os.umask(UMASK)
     try:
         return await _live(parts, begun, asked)
     finally:
         await _stop(begun)
+        os.umask(before)
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(sign)
 
@@ -80,7 +85,8 @@ async def _start(parts: Sequence[Part], begun: list[Part]) -> bool:
         try:
             await part.start()
         except DriverError as error:
-            log.exception("cannot start", extra={"part": type(part).__name__, "error": str(error)})
+            trace = error if error.kind is Kind.INTERNAL else None
+            log.exception("cannot start", extra={"part": type(part).__name__, "error": str(error)}, exc_info=trace)
             return False
     log.info("ready")
     return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 from csi_driver.fleet.port import AgentPort
 from csi_driver.metrics.rpc import RpcMetrics
@@ -12,12 +11,9 @@ from csi_driver.rpc.csi_server import CsiServer
 from csi_driver.settings import TlsSettings
 from csi_driver.wiring.process import GRACE
 
-UMASK = 0o077
-"""What a process of ours makes is for its own user: sockets, state, keys."""
-
 
 class CsiPart:
-    """A CSI server. Before it serves, the process's umask is set."""
+    """The CSI server of a process."""
 
     def __init__(self, server: CsiServer) -> None:
         self._server = server
@@ -25,7 +21,6 @@ class CsiPart:
 
     async def start(self) -> None:
         """See ``CsiServer.start``."""
-        os.umask(UMASK)
         await self._server.start()
 
     async def quiesce(self) -> None:

@@ -31,8 +31,6 @@ MOST_BEYOND_BASE = 200 << 20
 CONTEXT = ("Dockerfile", ".dockerignore", "requirements.lock", "pyproject.toml", "README.md", "LICENSE", "csi_driver")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 MOUNTED_CERTIFICATES = "/mnt/certificates.crt"
-MOST_STORED = 8 << 30
-"""Bytes that buildah's storage may grow to; a build from nothing leaves 2 GiB."""
 BUILD_LIMIT = 900.0
 """Seconds for one step of the build."""
 RECIPE = "1"
@@ -58,14 +56,11 @@ def image() -> Built:
     """The cached image of this working tree, built when missing; raises BuildFailed, or LabError when it is too big."""
 
     def build(partial: Path, _final: Path) -> None:
-        storage = Storage(cache.root() / "buildah")
-        storage.trim()
+        storage = Storage(partial / "storage")
         try:
             _build(storage, partial)
-        except BaseException:
-            storage.remove()  # what a build that was ended leaves in it is not to be trusted
-            raise
-        storage.buildah("rm", "--all")
+        finally:
+            storage.remove()
 
     folder = cache.entry("clinker-image", (RECIPE, _tree_digest()), build)
     sizes = json.loads((folder / "sizes.json").read_text())
@@ -88,24 +83,22 @@ class Storage:
         """The root file system of a container."""
         return Path(self.buildah("mount", container))
 
-    def trim(self) -> None:
-        """Remove all of it when it has grown too big: each changed step leaves a whole copy of the file system."""
-        if self._folder.exists() and _size(self._folder) > MOST_STORED:
-            self.remove()
-
     def remove(self) -> None:
-        """Remove all of it."""
-        if self._folder.exists():
-            self.buildah("rm", "--all")  # lets go of what is mounted
-            shutil.rmtree(self._folder)
+        """Remove all of it. It is not kept: on vfs each cached step is a whole copy, slower than building anew."""
+        self.buildah("rm", "--all")  # lets go of what is mounted
+        shutil.rmtree(self._folder)
 
 
 def _build(storage: Storage, target: Path) -> None:
-    base_size = _size(storage.tree(_base(storage)))
+    base = storage.buildah("from", "scratch")
+    storage.buildah("add", base, str(base_archive()), "/")
+    storage.buildah("config", "--cmd", "bash", base)
+    storage.buildah("commit", "--quiet", base, BASE)
+    base_size = _size(storage.tree(base))
     revision = tools.call(["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"], timeout=20).strip()
     storage.buildah(
         "bud",
-        *("--layers", "--pull-never", "--file", str(REPOSITORY / "Dockerfile"), "--tag", NAME),
+        *("--pull-never", "--file", str(REPOSITORY / "Dockerfile"), "--tag", NAME),
         *("--build-arg", f"VERSION={__version__}", "--build-arg", f"REVISION={revision}"),
         # The machine's own authorities, if its registries need them; not in the place of the image's, which apt writes.
         *(f"--volume={CERTIFICATES}:{MOUNTED_CERTIFICATES}:ro", "--build-arg", f"PIP_CERT={MOUNTED_CERTIFICATES}"),
@@ -116,16 +109,6 @@ def _build(storage: Storage, target: Path) -> None:
     (target / "sizes.json").write_text(json.dumps({"image": _size(tree), "base": base_size}))
     (target / "clinker.cdx.json").write_text(json.dumps(bill_of_materials(tree, NAME, __version__), indent=1))
     storage.buildah("push", "--quiet", NAME, f"oci-archive:{target / 'clinker.tar'}:{NAME}")
-
-
-def _base(storage: Storage) -> str:
-    """A container of the base image, which is made when missing."""
-    if not storage.buildah("images", "--noheading", "--filter", f"reference={BASE}"):
-        base = storage.buildah("from", "scratch")
-        storage.buildah("add", base, str(base_archive()), "/")
-        storage.buildah("config", "--cmd", "bash", base)
-        storage.buildah("commit", "--quiet", base, BASE)
-    return storage.buildah("from", "--pull-never", BASE)
 
 
 def base_archive() -> Path:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 from csi_driver.control.context import Context
+from csi_driver.control.overdue import Overdue
 from csi_driver.control.requests import CreateVolume, DeleteVolume, PublishVolume, UnpublishVolume, VolumeView
 from csi_driver.control.service import Controller
 from csi_driver.errors import DriverError
@@ -55,6 +56,7 @@ class World:
     nodes: dict[str, Node]
     fleets: list[Fleet] = field(default_factory=list)
     controllers: list[Controller] = field(default_factory=list)
+    background: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
     def of(cls, *specs: NodeSpec) -> World:
@@ -69,6 +71,8 @@ class World:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for task in self.background:
+            task.cancel()
         for fleet in self.fleets:
             await fleet.stop()
         for node in self.nodes.values():
@@ -80,7 +84,9 @@ class World:
         await fleet.start()
         await fleet.wait_settled()
         self.fleets.append(fleet)
-        self.controllers.append(Controller(Context(fleet=fleet)))
+        context = Context(fleet=fleet)
+        self.background.append(asyncio.create_task(Overdue(context, pause=0.05).run()))
+        self.controllers.append(Controller(context))
         return self.controllers[-1]
 
     @property
@@ -98,6 +104,14 @@ class World:
             for name, node in self.nodes.items()
             for each in (*node.host.leftovers(), *node.pod_paths())
         )
+
+    async def cleaned(self) -> tuple[str, ...]:
+        """What is left on any host when every process lives and has been told what is over."""
+        await self.revive()
+        end = asyncio.get_running_loop().time() + 10
+        while (left := self.leftovers()) and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
+        return left
 
     async def revive(self) -> None:
         """Start every process that is dead on a machine that is on, without faults, as its DaemonSet would."""

@@ -213,8 +213,10 @@ class World:
         return sorted(mount.target for mount in self.user.machine.mounts)
 
     def leftovers(self) -> list[str]:
-        """What the volume has left on the user's host, what belongs to the storage side apart."""
-        left = list(self.user.leftovers())
+        """What the volume has left on the user's host, what belongs to the storage side apart, and the secret,
+        which stays until the publication is over.
+        """
+        left = [line for line in self.user.leftovers() if not line.startswith("file attachments/")]
         if self.transport is Transport.LOCAL:
             left = [line for line in left if not line.startswith("lv ") and line != f"dm {VOLUME}"]
         return left

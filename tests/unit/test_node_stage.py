@@ -130,7 +130,7 @@ async def test_use_that_the_volume_is_not_for_is_refused(capability: Capability,
     world = await published()
     with pytest.raises(error):
         await world.plugin.stage(world.stage_request(capability=capability))
-    assert world.leftovers() == [f"file attachments/{VOLUME}"]
+    assert world.leftovers() == []
 
 
 async def test_volume_without_file_system_is_not_mounted_nor_formatted() -> None:
@@ -230,7 +230,7 @@ async def test_disk_of_another_volume_is_never_mounted() -> None:
         await world.stage()
     assert "mounts.mount" not in seen.names
     assert "dm.create" not in seen.names
-    assert world.leftovers() == [f"file attachments/{VOLUME}"]
+    assert world.leftovers() == []
 
 
 async def test_lun_that_is_not_mapped_is_never_mounted() -> None:

@@ -37,6 +37,7 @@ from csi_driver.rpc.agent_client import AgentClient
 from csi_driver.rpc.agent_server import AgentServer
 from csi_driver.rpc.gen import agent_pb2 as pb
 from csi_driver.settings import TlsSettings
+from tests.unit.relay import relay_to
 from tests.unit.rpc_fakes import ID, INFO, ORDER, SPEC, VOLUME, FakeAgent, Pki
 
 Connect = Callable[..., AgentClient]
@@ -214,36 +215,19 @@ async def test_a_host_that_swallows_connections_is_unavailable_and_not_at_work(c
 
 async def test_a_host_that_falls_silent_is_noticed(pki: Pki, port: int, agent: FakeAgent) -> None:
     """As after a power cut: no connection is closed, nothing is answered, and no call has a deadline."""
-    power_cut = asyncio.Event()
-    pumps: list[asyncio.Task[None]] = []
-
-    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            if not power_cut.is_set():
-                sink.write(data)
-
-    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner, outer = await asyncio.open_connection("127.0.0.1", port)
-        pumps.extend((asyncio.create_task(pump(reader, outer)), asyncio.create_task(pump(inner, writer))))
-
-    server = await asyncio.start_server(relay, "127.0.0.1", 0)
-    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    client = AgentClient("n1", address, pki.controller(), silence=60, notice=1.6)
-    stream = client.watch()
-    await anext(stream)
-    agent.gates["get"].clear()
-    call = asyncio.create_task(client.get(ID))
-    power_cut.set()
-    async with asyncio.timeout(10):
-        with pytest.raises(Unavailable, match="ping timeout"):
-            await drain(stream)
-        with pytest.raises(Unavailable, match="ping timeout"):
-            await call
-    await client.close()
-    server.close()
-    for task in pumps:
-        task.cancel()
-    await asyncio.gather(*pumps, return_exceptions=True)
+    async with relay_to(port) as (address, power_cut):
+        client = AgentClient("n1", address, pki.controller(), silence=60, notice=1.6)
+        stream = client.watch()
+        await anext(stream)
+        agent.gates["get"].clear()
+        call = asyncio.create_task(client.get(ID))
+        power_cut.set()
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable, match="ping timeout"):
+                await drain(stream)
+            with pytest.raises(Unavailable, match="ping timeout"):
+                await call
+        await client.close()
 
 
 async def test_a_verb_that_the_agent_does_not_know_is_unavailable(pki: Pki) -> None:

@@ -59,7 +59,7 @@ async def test_death_at_any_effect_is_recovered_from(node: str, when: When) -> N
             world[node].host.effects.layer = killer
             await life(world)
             assert killer.dead
-            assert (world.leftovers(), world.network.violations) == ((), []), killer.seen[number - 1]
+            assert (await world.cleaned(), world.network.violations) == ((), []), killer.seen[number - 1]
 
 
 @pytest.mark.parametrize("node", ["a", "b"])

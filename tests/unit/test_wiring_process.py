@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +105,17 @@ async def test_a_part_that_does_not_end_well_keeps_no_other_from_it(caplog: pyte
     assert await run([FakePart("a", history, terminate), Stubborn("b", history)]) == 0
     assert history[-1] == "close a"
     assert "did not stop well" in caplog.text
+
+
+async def test_what_it_makes_is_for_its_own_user(tmp_path: Path) -> None:
+    def make() -> None:
+        (tmp_path / "made").touch()
+        terminate()
+
+    before = os.umask(0o022)
+    assert await run([FakePart("a", [], make)]) == 0
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o600
+    assert os.umask(before) == 0o022
 
 
 async def test_a_bug_at_the_start_still_stops_what_is_up() -> None:

@@ -42,6 +42,14 @@ def children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
+def ended(pid: int) -> bool:
+    """Whether it is gone, or waits to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 async def names(shell: LvmShell) -> set[str]:
     return {lv.name for lv in (await shell.group(VG)).volumes}
 
@@ -112,7 +120,7 @@ async def test_our_own_death_does_not_hurt_a_running_command(shell: LvmShell, tm
     )
     shell_pid = int(result.stdout.split()[0])
     for _ in range(100):
-        if not Path(f"/proc/{shell_pid}").exists() or "Z" in Path(f"/proc/{shell_pid}/stat").read_text().split()[2]:
+        if ended(shell_pid):
             break
         await asyncio.sleep(0.1)
     else:
