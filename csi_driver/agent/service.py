@@ -191,7 +191,9 @@ class Agent:
     async def _follow(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stale.wait(), REFRESH)
+                # wait_for of Python 3.11 may swallow a cancellation that comes with the event.
+                async with asyncio.timeout(REFRESH):
+                    await self._stale.wait()
             self._stale.clear()
             try:
                 await self.refresh()

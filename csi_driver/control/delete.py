@@ -23,3 +23,4 @@ async def delete_volume(context: Context, request: DeleteVolume) -> None:
         return
     await context.fleet.agent(owner).delete(volume)
     context.fleet.forget(volume)
+    context.reservations.forget(volume)

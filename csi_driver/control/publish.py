@@ -9,7 +9,7 @@ from csi_driver.control.context import Context
 from csi_driver.control.lookup import find_volume
 from csi_driver.control.requests import Published, PublishVolume
 from csi_driver.control.views import ACCESS_KEY
-from csi_driver.errors import Busy, InternalError, Precondition
+from csi_driver.errors import Busy, InternalError, NoCapacity, Precondition
 from csi_driver.fleet.state import NodeState
 from csi_driver.model.access import AccessType, Capability
 from csi_driver.model.inventory import PublicationRef
@@ -24,7 +24,7 @@ async def publish_volume(context: Context, request: PublishVolume) -> Published:
     """What the node needs to know, once both ends hold the publication. The order of checks is the spec's.
 
     Raises InvalidRequest; NotFound for the volume or the node; Precondition when another node holds it, or this one
-    cannot reach it; Incompatible when this node holds it in another way; Unavailable when one end does not answer.
+    cannot reach it; NoCapacity when that node uses as many as it may; Incompatible when this node holds it in another way; Unavailable when one end does not answer.
     """
     checks.given(request.id, "volume_id")
     checks.given(request.node, "node_id")
@@ -35,6 +35,7 @@ async def publish_volume(context: Context, request: PublishVolume) -> Published:
     _check_policy(volume, request)
     if reason := unsupported(volume, capability):
         raise Precondition(f"volume {volume.id}: {reason}")
+    _check_limit(context, volume, consumer)
     owner = context.fleet.node(volume.node)
     order = PublishRequest(
         volume=volume.id,
@@ -89,6 +90,16 @@ def _check_policy(volume: Volume, request: PublishVolume) -> None:
             f"volume {volume.id} lies on node {volume.node}, and its class allows local access only: "
             f"node {request.node} cannot use it"
         )
+
+
+def _check_limit(context: Context, volume: Volume, consumer: NodeState) -> None:
+    """NoCapacity when the node uses as many volumes as it may. By our picture: two controllers at once may pass it
+    by one, which harms nothing.
+    """
+    limit = consumer.info.max_volumes if consumer.info else 0
+    used = {each for state in context.fleet.nodes() for each, node in state.publications if node == consumer.name}
+    if limit and volume.id not in used and len(used) >= limit:
+        raise NoCapacity(f"node {consumer.name} uses {len(used)} volumes, and {limit} are allowed (max_volumes)")
 
 
 def _initiator(context: Context, owner: NodeState, consumer: NodeState, capability: Capability) -> str:

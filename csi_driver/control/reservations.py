@@ -43,6 +43,10 @@ class Reservations:
         finally:
             promise.until = self._clock() + LINGER
 
+    def forget(self, volume: VolumeId) -> None:
+        """It was seen to be gone: its room is free again, whatever the pool's figures have shown meanwhile."""
+        self._promises.pop(volume, None)
+
     def of(self, node: str, pool: str, layout: Layout, shown: Mapping[VolumeId, object]) -> tuple[int, int]:
         """Bytes and number of what is promised in a pool beyond the volumes that it shows already."""
         now = self._clock()

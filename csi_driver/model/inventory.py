@@ -27,6 +27,8 @@ class AgentInfo:
     segments: Mapping[str, str] = field(default_factory=dict)
     api_version: tuple[int, int] = API_VERSION
     driver_version: str = ""
+    max_volumes: int = 0
+    """How many volumes the node may use at once; 0: no limit."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -20,6 +20,7 @@ def info_to(info: AgentInfo) -> pb.AgentInfo:
         api_major=info.api_version[0],
         api_minor=info.api_version[1],
         driver_version=info.driver_version,
+        max_volumes=info.max_volumes,
     )
 
 
@@ -32,6 +33,7 @@ def info_from(message: pb.AgentInfo) -> AgentInfo:
         segments=dict(message.segments),
         api_version=(message.api_major, message.api_minor),
         driver_version=message.driver_version,
+        max_volumes=message.max_volumes,
     )
 
 

@@ -42,6 +42,7 @@ class NodeIdentity:
             portals=settings.agent.portals,
             segments={NODE_KEY: node, **zone},
             driver_version=__version__,
+            max_volumes=settings.consumer.max_volumes,
         )
 
     async def look(self) -> None:

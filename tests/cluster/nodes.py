@@ -78,7 +78,9 @@ class Node:
         seen = f"{IMAGES}/{uuid.uuid4().hex}"
         self.host.mount_machine(archive.parent, seen)
         try:
-            self.ctr("images", "import", f"{seen}/{archive.name}", timeout=IMPORT_LIMIT)
+            # A host's disk is memory of the machine: what has been unpacked is not kept packed as well.
+            keep_less = ("--local", "--discard-unpacked-layers")
+            self.ctr("images", "import", *keep_less, f"{seen}/{archive.name}", timeout=IMPORT_LIMIT)
         finally:
             self.host.run(["sh", "-c", 'umount "$1" && rmdir "$1"', "sh", seen])
 

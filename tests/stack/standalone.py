@@ -15,12 +15,13 @@ SOCKET = "/run/clinker/csi.sock"
 SETTINGS = "/etc/clinker/standalone.toml"
 
 
-def start_standalone(host: Host) -> GuestProcess:
+def start_standalone(host: Host, *, max_volumes: int = 0) -> GuestProcess:
     """The driver in one process, with a pool, ready to be called on ``SOCKET``."""
     host.install_driver()
     make_pool(host)
     settings = (
         f'endpoint = "unix://{SOCKET}"\nnode = "{host.name}"\n'
+        f"[consumer]\nmax_volumes = {max_volumes}\n"
         f'[agent]\nportals = ["{host.address}:{PORTAL_PORT}"]\nlvm_devices = ["/dev/ubd.*"]\n'
         f'[[agent.pools]]\nname = "{POOL}"\nvg = "{VG}"\nthin_pool = "{THIN_POOL}"\n'
     )

@@ -19,7 +19,7 @@ IQN = VolumeId("a" * 26, "bbbbbbbb").iqn
 class Sys:
     def __init__(self, root: Path) -> None:
         self.root = root / "sys"
-        self.devices = KernelDevices(Effects(), sys=self.root, dev=root / "dev")
+        self.devices = KernelDevices(Effects(), sys=self.root, dev=root / "dev", patience=0.05)
         (root / "dev").mkdir()
 
     def session(self, number: int, iqn: str) -> Path:
@@ -105,6 +105,17 @@ async def test_a_disk_that_is_down_is_not_asked(sys: Sys) -> None:
     sys.disk(sys.session(1, IQN), 0, "sda", "8:0", "transport-offline")
     (disk,) = await sys.devices.disks(IQN)
     with pytest.raises(Unavailable, match="transport-offline"):
+        await sys.devices.identity(disk)
+
+
+async def test_a_disk_without_a_node_is_silent(sys: Sys, tmp_path: Path) -> None:
+    sys.disk(sys.session(1, IQN), 0, "sda", "8:0")
+    sys.block("8:0", "sda", 8)
+    (disk,) = await sys.devices.disks(IQN)
+    with pytest.raises(Unavailable, match="is not there"):
+        await sys.devices.identity(disk)
+    (tmp_path / "dev/sda").write_text("another's")
+    with pytest.raises(Unavailable, match="is not block device"):
         await sys.devices.identity(disk)
 
 

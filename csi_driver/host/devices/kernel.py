@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import stat
 import struct
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -26,8 +28,10 @@ _ZERO_STEP = 64 * 1024 * 1024
 class KernelDevices:
     """``doors.Devices`` on the real kernel."""
 
-    def __init__(self, effects: Effects, *, sys: Path = sysfs.SYSFS, dev: Path = Path("/dev")) -> None:
-        self.effects, self._sys, self._dev = effects, sys, dev
+    def __init__(
+        self, effects: Effects, *, sys: Path = sysfs.SYSFS, dev: Path = Path("/dev"), patience: float = PATIENCE
+    ) -> None:
+        self.effects, self._sys, self._dev, self._patience = effects, sys, dev, patience
 
     def path(self, devno: tuple[int, int]) -> str:
         """See ``Devices.path``. NotFound if there is no such device, or its node in /dev is another's."""
@@ -49,14 +53,15 @@ class KernelDevices:
         return sysfs.session_disks(self._sys, iqn)
 
     async def identity(self, disk: ScsiDisk) -> ScsiIdentity:
-        """See ``Devices.identity``. Takes ``PATIENCE`` seconds at most."""
+        """See ``Devices.identity``. Takes twice ``patience`` seconds at most."""
         standing = self._standing(disk)
         state = standing.state if standing else "gone"
         if state != _RUNNING:
             # A command to it would wait for the session, and its thread with it, up to replacement_timeout.
             raise Unavailable(f"the disk {disk.name} of {disk.iqn} is {state}")
-        path = self.path(disk.devno)
-        return await blocking.answer(lambda: _identify(path, disk.devno), f"the disk {disk.name}", seconds=PATIENCE)
+        path = await self._node(disk)
+        what, patience = f"the disk {disk.name}", self._patience
+        return await blocking.answer(lambda: _identify(path, disk.devno, patience), what, seconds=patience)
 
     @effect("devices.rescan")
     async def rescan(self, disk: ScsiDisk) -> None:
@@ -86,20 +91,32 @@ class KernelDevices:
         path = self.path(devno)
         await blocking.call(lambda: _zero(path, devno, offset, length), name=f"zero {path}")
 
+    async def _node(self, disk: ScsiDisk) -> str:
+        """The path of the disk. The kernel shows it in sysfs a moment before it makes its node in /dev."""
+        end, pause = time.monotonic() + self._patience, 0.005
+        while True:
+            try:
+                return self.path(disk.devno)
+            except NotFound as error:
+                if time.monotonic() >= end:
+                    raise Unavailable(str(error)) from error
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.1)
+
     def _standing(self, disk: ScsiDisk) -> ScsiDisk | None:
         """The same disk as it is now: its name may have become another's."""
         now = sysfs.session_disks(self._sys, disk.iqn)
         return next((it for it in now if (it.name, it.devno, it.lun) == (disk.name, disk.devno, disk.lun)), None)
 
     async def _tell(self, file: Path, word: str) -> None:
-        await blocking.answer(lambda: _write_if_there(file, word), str(file), seconds=2 * PATIENCE)
+        await blocking.answer(lambda: _write_if_there(file, word), str(file), seconds=2 * self._patience)
 
 
-def _identify(path: str, devno: tuple[int, int]) -> ScsiIdentity:
+def _identify(path: str, devno: tuple[int, int], seconds: float) -> ScsiIdentity:
     with closing(_Opened(path, devno, os.O_RDONLY | os.O_NONBLOCK)) as device:
 
         def ask(command: bytes) -> bytes:
-            return sgio.ask(device.descriptor, command, seconds=PATIENCE)
+            return sgio.ask(device.descriptor, command, seconds=seconds)
 
         return ScsiIdentity(
             serial=scsi.serial(ask(scsi.inquiry(0x80))),

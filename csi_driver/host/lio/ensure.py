@@ -27,7 +27,8 @@ async def ensure_target(configfs: Configfs, spec: TargetSpec) -> None:
     """The volume is exported as ``spec`` says, to its initiator; ACLs of others stay.
 
     Precondition when other initiators still use the volume over another device. InternalError with the kernel's
-    errno when it refuses a step, the device or a portal's address for one; nothing is enabled then.
+    errno when it refuses a step, because of the device for one; nothing is enabled then. An address that this host
+    does not have (yet) is not refused: the kernel binds to it all the same.
     """
     await _clear_stale(configfs, spec)
     await backstores.ensure_backstore(configfs, spec)

@@ -18,7 +18,7 @@ class TargetSpec:
     device: str
     """Path of the wrapper over the LV, as ``Devices.path`` gives it (``/dev/dm-3``)."""
     size: int
-    """Bytes of the device. Later growth of a block device is seen by the target itself (kernel.md 3)."""
+    """Bytes of the device. For people: the target asks the device itself, and sees it grow (kernel.md 3)."""
     portals: tuple[str, ...]
     """``address:port`` to listen on, IPv6 in brackets; exactly these."""
     initiator: str

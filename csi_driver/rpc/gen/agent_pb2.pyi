@@ -102,12 +102,15 @@ class AgentInfo(_message.Message):
     API_MAJOR_FIELD_NUMBER: _builtins.int
     API_MINOR_FIELD_NUMBER: _builtins.int
     DRIVER_VERSION_FIELD_NUMBER: _builtins.int
+    MAX_VOLUMES_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     boot_id: _builtins.str
     initiator: _builtins.str
     api_major: _builtins.int
     api_minor: _builtins.int
     driver_version: _builtins.str
+    max_volumes: _builtins.int
+    """How many volumes the node may use at once; 0: no limit."""
     @_builtins.property
     def portals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -123,10 +126,11 @@ class AgentInfo(_message.Message):
         api_major: _builtins.int = ...,
         api_minor: _builtins.int = ...,
         driver_version: _builtins.str = ...,
+        max_volumes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_major", b"api_major", "api_minor", b"api_minor", "boot_id", b"boot_id", "driver_version", b"driver_version", "initiator", b"initiator", "node", b"node", "portals", b"portals", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_major", b"api_major", "api_minor", b"api_minor", "boot_id", b"boot_id", "driver_version", b"driver_version", "initiator", b"initiator", "max_volumes", b"max_volumes", "node", b"node", "portals", b"portals", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
