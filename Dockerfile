@@ -56,7 +56,9 @@ RUN apt-get update \
 
 COPY --from=build /opt/clinker /opt/clinker
 COPY LICENSE /usr/share/doc/clinker/LICENSE
-RUN ln -s /opt/clinker/bin/clinker /usr/local/bin/clinker
+# The user has a name because kubelet takes the user from the image and its group from /etc/passwd, or else 0.
+RUN ln -s /opt/clinker/bin/clinker /usr/local/bin/clinker \
+    && useradd --uid 65532 --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin clinker
 
 ARG VERSION=unknown
 ARG REVISION=unknown

@@ -39,8 +39,15 @@ async def put_up(context: AgentContext, publication: Publication, found: Found) 
     sectors = found.lv.size // SECTOR
     volume = publication.volume
     number = min(entry.number for entry in context.journal.of(volume))
+    local = publication.request.transport is Transport.LOCAL
     wrapped = await wrapper.ensure(
-        context.doors.dm, str(volume), uuid=volume.wrapper_uuid(number), over=devno, sectors=sectors
+        context.doors.dm,
+        str(volume),
+        uuid=volume.wrapper_uuid(number),
+        over=devno,
+        sectors=sectors,
+        # Over iSCSI the target protects each initiator's mapping by itself.
+        readonly=local and publication.request.write_protected,
     )
     if publication.request.transport is Transport.ISCSI:
         await targets.ensure_target(

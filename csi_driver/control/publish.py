@@ -24,7 +24,8 @@ async def publish_volume(context: Context, request: PublishVolume) -> Published:
     """What the node needs to know, once both ends hold the publication. The order of checks is the spec's.
 
     Raises InvalidRequest; NotFound for the volume or the node; Precondition when another node holds it, or this one
-    cannot reach it; NoCapacity when that node uses as many as it may; Incompatible when this node holds it in another way; Unavailable when one end does not answer.
+    cannot reach it; NoCapacity when that node uses as many as it may; Incompatible when this node holds it in another
+    way; Unavailable when one end does not answer.
     """
     checks.given(request.id, "volume_id")
     checks.given(request.node, "node_id")

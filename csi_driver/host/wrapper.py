@@ -15,8 +15,12 @@ from csi_driver.host.doors import Dm, DmDevice, DmLine
 FENCED = ".fenced."
 
 
-async def ensure(dm: Dm, name: str, *, uuid: str, over: tuple[int, int], sectors: int) -> DmDevice:
+async def ensure(
+    dm: Dm, name: str, *, uuid: str, over: tuple[int, int], sectors: int, readonly: bool = False
+) -> DmDevice:
     """The live wrapper ``name`` over all ``sectors`` of the device ``over``; made, or finished, when it has to be.
+
+    With ``readonly`` it refuses writes; growing keeps that.
 
     Raises Incompatible when the name, or the device below, is another's, Precondition when it has been cut off,
     OutOfRange when the device below is smaller, Busy when someone suspended it under our hands.
@@ -27,7 +31,7 @@ async def ensure(dm: Dm, name: str, *, uuid: str, over: tuple[int, int], sectors
     elif device.uuid != uuid:
         raise Incompatible(f"{name} is the device {device.uuid or 'of someone else'}, not {uuid}")
     if device is None or not device.has_table:
-        await dm.load(name, tables.linear(over, sectors))
+        await dm.load(name, tables.linear(over, sectors), readonly=readonly)
         await dm.resume(name)
     else:
         await _mend(dm, device, over, sectors)
@@ -139,7 +143,7 @@ async def thin_extend(dm: Dm, *, vg: str, lv: str, sectors: int) -> None:
 
 async def _replace(dm: Dm, device: DmDevice, table: tuple[DmLine, ...]) -> None:
     """Load, hold, swap. The load comes first: when it is refused, nothing has been held yet."""
-    await dm.load(device.name, table)
+    await dm.load(device.name, table, readonly=device.readonly)
     await _swap(dm, device)
 
 

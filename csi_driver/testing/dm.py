@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 
 from csi_driver.errors import Busy, Incompatible, InternalError, NotFound, OutOfRange
@@ -49,10 +50,10 @@ class SimDm:
         kernel.add(Mapped(kernel.pulse, name, uuid, kernel.free_minor(DM_MAJOR)))
 
     @effect("dm.load")
-    async def load(self, name: str, lines: tuple[DmLine, ...]) -> None:
+    async def load(self, name: str, lines: tuple[DmLine, ...], *, readonly: bool = False) -> None:
         """See ``Dm.load``. Devices below are opened here already."""
         node = self._named(name)
-        table = self._open(name, lines)
+        table = dataclasses.replace(self._open(name, lines), readonly=readonly)
         if table.too_long():
             table.release()
             raise OutOfRange(f"the table for {name} is longer than the device below it")
@@ -146,4 +147,5 @@ def _status(node: Mapped) -> DmDevice:
         open_count=node.opens,
         suspended=node.suspended,
         has_table=node.live is not None,
+        readonly=node.read_only,
     )

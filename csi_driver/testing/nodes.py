@@ -172,6 +172,7 @@ class Table:
 
     lines: tuple[DmLine, ...]
     below: tuple[Node | None, ...]
+    readonly: bool = False
 
     @property
     def size(self) -> int:
@@ -213,6 +214,10 @@ class Mapped(Node):
     @property
     def size(self) -> int:
         return self.live.size if self.live else 0
+
+    @property
+    def read_only(self) -> bool:
+        return self.live is not None and self.live.readonly
 
     async def io(self, io: Io) -> bytes:
         await self.pulse.until(lambda: not self.holding)

@@ -160,6 +160,13 @@ class Cluster:
         chosen = [node for name, node in self.nodes.items() if nodes is None or name in nodes]
         _each(chosen, lambda node: node.import_image(archive))
 
+    def run_beside(self, name: str, argv: Sequence[str]) -> Service:
+        """Start a program of the machine beside the API server; it ends with the cluster. Its log is NAME.log."""
+        service = Service(self.lab, name, argv, self.places.logs)
+        service.start()
+        self._services.append(service)
+        return service
+
     # Within
 
     def _start(self) -> None:
@@ -189,9 +196,7 @@ class Cluster:
     def _start_snapshots(self) -> None:
         self.kubectl("apply", "--server-side", f"--kustomize={snapshots.crds()}")
         self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all", timeout=80.0)
-        controller = snapshots.snapshot_controller(self.lab)
-        controller.start()
-        self._services.append(controller)
+        self.run_beside("snapshot-controller", snapshots.controller(self.places))
 
     def _await_nodes(self) -> None:
         names = [f"node/{name}" for name in self.nodes]

@@ -141,6 +141,7 @@ KUBELET = {
     "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
     "cgroupDriver": "cgroupfs",
     "failSwapOn": False,
+    "syncFrequency": "10s",  # how soon it sees that a claim has grown; a minute by default
     "resolvConf": "",
     # There is no registry to get an image back from, so none is ever removed, and no pod evicted for its sake.
     "imageGCHighThresholdPercent": 100,

@@ -9,6 +9,12 @@ from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.processes import Service
 from tests.cluster.snapshots import GROUP_GATE
+from tests.lab.image import PACKAGES
+from tests.lab.waiting import eventually
+
+REGISTRAR = Path(__file__).parent / "registrar.py"
+REGISTRATIONS = "/var/lib/kubelet/plugins_registry"
+"""Where kubelet looks for plugins."""
 
 ARGUMENTS: dict[str, Sequence[str]] = {
     "csi-provisioner": (
@@ -39,7 +45,20 @@ def run_sidecars(cluster: Cluster, csi_socket: Path) -> list[Service]:
             "--v=3",
             *ARGUMENTS[program.name],
         ]
-        service = Service(cluster.lab, program.name, argv, cluster.places.logs)
-        service.start()
-        started.append(service)
+        started.append(cluster.run_beside(program.name, argv))
     return started
+
+
+def register_driver(cluster: Cluster, driver: str, socket: str) -> None:
+    """Make the driver that listens on `socket` in each host known to its kubelet; returns when each CSINode has it."""
+    program = "/run/registrar.py"
+    for node in cluster.nodes.values():
+        node.host.put(program, REGISTRAR.read_bytes())
+        argv = ["python3", program, driver, socket, f"{REGISTRATIONS}/{driver}-reg.sock"]
+        node.host.spawn(argv, name="registrar", env={"PYTHONPATH": PACKAGES})
+    eventually(lambda: all(driver in _drivers(cluster, name) for name in cluster.nodes), within=60)
+
+
+def _drivers(cluster: Cluster, node: str) -> list[str]:
+    """The drivers that kubelet knows on that node."""
+    return cluster.kubectl("get", f"csinode/{node}", "--output=jsonpath={.spec.drivers[*].name}").split()

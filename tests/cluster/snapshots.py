@@ -10,10 +10,9 @@ from pathlib import Path
 
 from tests.cluster import binaries
 from tests.cluster.places import Places
-from tests.cluster.processes import Service
 from tests.gotools.build import minimum_go, pinned_version
 from tests.gotools.toolchain import go_binary
-from tests.lab import Lab, cache
+from tests.lab import cache
 
 CLIENT = "github.com/kubernetes-csi/external-snapshotter/client/v8"
 SIDECARS = binaries.MODULES / "sidecars"
@@ -41,9 +40,7 @@ def crds() -> Path:
     return cache.entry("snapshot-crds", (CLIENT, version), build) / "crd"
 
 
-def snapshot_controller(lab: Lab) -> Service:
-    """Not started yet; the CRDs must be there before."""
-    places = Places(lab.folder)
+def controller(places: Places) -> list[str]:
+    """The snapshot controller's command line; the CRDs must be there before it starts."""
     program = str(binaries.program(binaries.SNAPSHOT_CONTROLLER))
-    argv = [program, f"--kubeconfig={places.admin}", "--leader-election=false", "--http-endpoint=", GROUP_GATE]
-    return Service(lab, "snapshot-controller", argv, places.logs)
+    return [program, f"--kubeconfig={places.admin}", "--leader-election=false", "--http-endpoint=", GROUP_GATE]

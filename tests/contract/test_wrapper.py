@@ -224,3 +224,18 @@ async def test_a_consumers_device_is_severed_by_its_number_too(storage: Storage,
     assert await storage.dm.find(name) is not None
     await wrapper.sever(storage.dm, name, 7)
     assert await storage.dm.find(f"{name}.fenced.7") is not None
+
+
+async def test_read_only_wrapper_refuses_writes_and_stays_so_when_it_grows(
+    storage: Storage, below: tuple[int, int]
+) -> None:
+    half = SECTORS // 2
+    made = await wrapper.ensure(storage.dm, NAME, uuid=UUID, over=below, sectors=half, readonly=True)
+    assert made.readonly
+    with pytest.raises(OSError, match=r"ermitted|ead-only"):
+        await storage.write(made.devno, 0, BLOCK)
+    await wrapper.grow(storage.dm, NAME, over=below, sectors=SECTORS)
+    grown = await storage.dm.find(NAME)
+    assert grown is not None
+    assert grown.readonly
+    assert tables.length(await storage.dm.table(NAME)) == SECTORS

@@ -34,7 +34,7 @@ class Csi:
 
     async def until_ready(self) -> None:
         async with asyncio.timeout(10):
-            while not (await self.identity.Probe(pb.ProbeRequest(), wait_for_ready=True)).ready.value:  # noqa: ASYNC110  # of another process
+            while not (await self.identity.Probe(pb.ProbeRequest(), wait_for_ready=True)).ready.value:
                 await asyncio.sleep(0.01)
 
 

@@ -314,7 +314,7 @@ class Cluster:
 async def until(condition: Callable[[], bool]) -> None:
     """Returns when the condition holds; fails after some seconds."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # whatever the condition is, nobody tells
+        while not condition():  # whatever the condition is, nobody tells
             await asyncio.sleep(0.001)
 
 

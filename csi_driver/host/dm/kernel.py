@@ -58,13 +58,14 @@ class KernelDm:
         await self._act(Command.DEV_CREATE, Header(name=name, uuid=uuid))
 
     @effect("dm.load")
-    async def load(self, name: str, lines: tuple[DmLine, ...]) -> None:
+    async def load(self, name: str, lines: tuple[DmLine, ...], *, readonly: bool = False) -> None:
         """See ``Dm.load``. The kernel itself would take a table that is too long, and fail at the resume."""
 
         def load() -> None:
             for line in lines:
                 self._check_length(name, line)
-            header = Header(name=name, target_count=len(lines))
+            flags = Flag.READONLY if readonly else Flag(0)
+            header = Header(name=name, target_count=len(lines), flags=flags)
             self._ask(Command.TABLE_LOAD, header, wire.pack_lines(lines))
 
         await blocking.call(load, "dm load")
@@ -125,6 +126,7 @@ class KernelDm:
             devno=status.devno or (0, 0),
             open_count=status.open_count,
             suspended=Flag.SUSPEND in status.flags,
+            readonly=Flag.READONLY in status.flags,
             has_table=Flag.ACTIVE_PRESENT in status.flags,
         )
 

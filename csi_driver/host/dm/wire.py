@@ -47,6 +47,7 @@ class Command(IntEnum):
 class Flag(IntFlag):
     """``flags`` of struct dm_ioctl, as far as used."""
 
+    READONLY = 1 << 0
     SUSPEND = 1 << 1
     STATUS_TABLE = 1 << 4
     ACTIVE_PRESENT = 1 << 5

@@ -25,6 +25,8 @@ class DmDevice:
     devno: tuple[int, int]
     open_count: int
     suspended: bool
+    readonly: bool = False
+    """Writes are refused by the kernel."""
     has_table: bool
     """A live table is there: false between create and the first resume."""
 
@@ -48,8 +50,11 @@ class Dm(Protocol):
         """A device without a table. Incompatible if the name or the uuid is taken."""
         ...
 
-    async def load(self, name: str, lines: tuple[DmLine, ...]) -> None:
-        """Put a table in the inactive slot. A table longer than the device below is refused with OutOfRange."""
+    async def load(self, name: str, lines: tuple[DmLine, ...], *, readonly: bool = False) -> None:
+        """Put a table in the inactive slot; with ``readonly`` the kernel refuses writes from the resume on.
+
+        A table longer than the device below is refused with OutOfRange.
+        """
         ...
 
     async def suspend(self, name: str) -> None:
