@@ -11,16 +11,18 @@ from grpc import ChannelConnectivity, StatusCode, aio
 
 from csi_driver.errors import DriverError, InvalidRequest, Kind, StillWorking, Unavailable, by_kind
 from csi_driver.kit import deadline
+from csi_driver.kit.effects import Effects, effect
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
 from csi_driver.rpc import agent_convert as convert
 from csi_driver.rpc import inventory_convert
-from csi_driver.rpc.agent_link import NOTICE, AgentLink
+from csi_driver.rpc.agent_link import NOTICE, AgentLink, Link
 from csi_driver.rpc.gen import agent_pb2 as pb
 from csi_driver.rpc.gen.agent_pb2_grpc import AgentStub
 from csi_driver.rpc.interceptor import KIND_KEY
+from csi_driver.rpc.proven_link import Check, ProvenLink
 from csi_driver.settings import TlsSettings
 
 PATIENCE = 60.0
@@ -37,15 +39,28 @@ class AgentClient:
     """Implements ``fleet.port.AgentPort`` for the agent of ``node`` at ``address`` (``host:port``).
 
     The connection is made at the first call and again whenever it is lost. The server must prove to be the agent
-    of that very node. What does not come from the agent itself (no connection, no such verb, an answer that this
+    of that very node: by a certificate of the CA or, with ``check``, by a token. What does not come from the agent itself (no connection, no such verb, an answer that this
     version cannot read) is Unavailable: it says nothing about the volume.
     """
 
     def __init__(
-        self, node: str, address: str, tls: TlsSettings, *, silence: float = SILENCE, notice: float = NOTICE
+        self,
+        node: str,
+        address: str,
+        tls: TlsSettings,
+        *,
+        silence: float = SILENCE,
+        notice: float = NOTICE,
+        effects: Effects | None = None,
+        check: Check | None = None,
     ) -> None:
+        self.effects = effects or Effects()
         self.node, self.address, self._silence = node, address, silence
-        self._link = AgentLink(node, address, tls, linger=PATIENCE, notice=notice)
+        self._link: Link = (
+            AgentLink(node, address, tls, linger=PATIENCE, notice=notice)
+            if check is None
+            else ProvenLink(node, address, tls, check, linger=PATIENCE, notice=notice)
+        )
 
     async def close(self) -> None:
         """Give up the connection and every call on it."""
@@ -57,7 +72,7 @@ class AgentClient:
 
     async def watch(self) -> AsyncGenerator[Change, None]:
         """See ``AgentPort``. Ends with Unavailable when the connection or the agent's heartbeat is lost."""
-        channel = self._link.channel()
+        channel = await self._link.channel()
         call = AgentStub(channel).Watch(pb.WatchRequest())
         try:
             while True:
@@ -66,7 +81,7 @@ class AgentClient:
                 if not isinstance(message, pb.Change):
                     raise Unavailable(f"the agent of node {self.node} ended its inventory")
                 yield self._read(inventory_convert.change_from, message)
-                if self._link.channel() is not channel:
+                if await self._link.channel() is not channel:
                     raise Unavailable(f"certificates were renewed: connecting to node {self.node} anew")
         except TimeoutError as error:
             raise Unavailable(f"no sign of life from the agent of node {self.node}") from error
@@ -83,15 +98,18 @@ class AgentClient:
             lambda answer: tuple(map(convert.volume_from, answer.volumes)),
         )
 
+    @effect("agent.claim")
     async def claim(self, spec: VolumeSpec) -> Volume:
         """See ``AgentPort``."""
         request = pb.ClaimRequest(spec=convert.spec_to(spec))
         return await self._call(lambda stub: stub.Claim, request, convert.volume_from)
 
+    @effect("agent.commit")
     async def commit(self, volume: VolumeId) -> Volume:
         """See ``AgentPort``."""
         return await self._call(lambda stub: stub.Commit, _ref(volume), convert.volume_from)
 
+    @effect("agent.drop")
     async def drop(self, volume: VolumeId) -> None:
         """See ``AgentPort``."""
         await self._call(lambda stub: stub.Drop, _ref(volume), _nothing)
@@ -100,19 +118,23 @@ class AgentClient:
         """See ``AgentPort``."""
         return await self._call(lambda stub: stub.Get, _ref(volume), convert.volume_from)
 
+    @effect("agent.delete")
     async def delete(self, volume: VolumeId) -> None:
         """See ``AgentPort``."""
         await self._call(lambda stub: stub.Delete, _ref(volume), _nothing)
 
+    @effect("agent.extend")
     async def extend(self, volume: VolumeId, size: int) -> Volume:
         """See ``AgentPort``."""
         request = pb.ExtendRequest(id=str(volume), size=size)
         return await self._call(lambda stub: stub.Extend, request, convert.volume_from)
 
+    @effect("agent.publish")
     async def publish(self, request: PublishRequest) -> Publication:
         """See ``AgentPort``."""
         return await self._call(lambda stub: stub.Publish, convert.order_to(request), convert.publication_from)
 
+    @effect("agent.unpublish")
     async def unpublish(self, volume: VolumeId, node: str) -> int:
         """See ``AgentPort``."""
         request = pb.UnpublishRequest(id=str(volume), node=node)
@@ -126,10 +148,12 @@ class AgentClient:
             lambda answer: tuple(map(inventory_convert.ref_from, answer.publications)),
         )
 
+    @effect("agent.hold")
     async def hold(self, attachment: Attachment) -> None:
         """See ``AgentPort``."""
         await self._call(lambda stub: stub.Hold, convert.attachment_to(attachment), _nothing)
 
+    @effect("agent.release")
     async def release(self, volume: VolumeId, number: int) -> None:
         """See ``AgentPort``."""
         request = pb.ReleaseRequest(id=str(volume), number=number)
@@ -141,8 +165,8 @@ class AgentClient:
         request: Q,
         read: Callable[[A], T],
     ) -> T:
-        channel = self._link.channel()
         limit = deadline.remaining()
+        channel = await self._link.channel()
         try:
             answer = await method(AgentStub(channel))(request, timeout=PATIENCE if limit is None else limit)
         except aio.AioRpcError as error:
@@ -160,6 +184,7 @@ class AgentClient:
         text = error.details() or error.code().name
         if kind is not None:
             return by_kind(kind)(text)
+        self._link.doubt()
         if error.code() is StatusCode.UNIMPLEMENTED:
             return Unavailable(f"the agent of node {self.node} is too old for this: {text}")
         # Without a connection the call has not even arrived, let alone goes on.

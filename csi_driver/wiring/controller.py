@@ -11,6 +11,7 @@ from csi_driver.rpc.agent_client import AgentClient
 from csi_driver.rpc.csi_server import CsiServer
 from csi_driver.settings import Settings
 from csi_driver.wiring.control_side import ControlPart
+from csi_driver.wiring.effects import effects
 from csi_driver.wiring.metrics import MetricsPart
 from csi_driver.wiring.process import Part, run
 from csi_driver.wiring.servers import CsiPart
@@ -26,7 +27,10 @@ def parts(settings: Settings) -> tuple[Part, ...]:
     tls = settings.controller.tls
     if tls is None or not settings.controller.agents:
         raise InvalidRequest("a controller needs [controller.tls] and [[controller.agents]] in its settings")
-    clients = tuple(AgentClient(member.node, member.address, tls) for member in settings.controller.agents)
+    layer = effects(settings)
+    clients = tuple(
+        AgentClient(member.node, member.address, tls, effects=layer) for member in settings.controller.agents
+    )
     control = ControlPart([Member(client.node, client) for client in clients])
     metrics = MetricsPart(settings.metrics)
     server = CsiServer(
