@@ -58,7 +58,8 @@ COPY --from=build /opt/clinker /opt/clinker
 COPY LICENSE /usr/share/doc/clinker/LICENSE
 # The user has a name because kubelet takes the user from the image and its group from /etc/passwd, or else 0.
 RUN ln -s /opt/clinker/bin/clinker /usr/local/bin/clinker \
-    && useradd --uid 65532 --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin clinker
+    && groupadd --gid 65532 clinker \
+    && useradd --uid 65532 --gid clinker --no-create-home --home-dir / --shell /usr/sbin/nologin clinker
 
 ARG VERSION=unknown
 ARG REVISION=unknown

@@ -75,6 +75,18 @@ generate: setup ## code from proto/ into csi_driver/rpc/gen
 lock: setup ## requirements*.lock from pyproject.toml (ARGS=--upgrade takes the newest)
 	@$(RUN) -m tools.lock $(ARGS)
 
+.PHONY: image
+image: setup ## the driver's image as an OCI archive in build/image
+	@$(RUN) -m tests.cluster.image_build $(ARGS)
+
+.PHONY: cluster
+cluster: setup ## a real Kubernetes cluster on test hosts; the first time builds Kubernetes (20 minutes)
+	@$(RUN) -m tests.cluster up $(ARGS)
+
+.PHONY: cluster-down
+cluster-down: setup ## end the cluster
+	@$(RUN) -m tests.cluster down $(ARGS)
+
 .PHONY: bench
 bench: setup ## figures beside bare tools in the same run (ONLY=KEY,KEY runs some)
 	@$(RUN) -m tests.bench $(ARGS)

@@ -22,6 +22,7 @@ SUITES = {
     "contract": "tests/contract",
     "lab": "tests/lab_suite",
     "sanity": "tests/sanity",
+    "cluster": "tests/cluster",
 }
 SUITE_MINUTES = 25.0
 CLEAN_UP_SECONDS = 90.0

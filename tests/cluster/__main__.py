@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from tests.cluster import cluster as clusters
 from tests.cluster.cluster import Cluster, cluster_hosts
-from tests.lab import LabError, leftovers, tools
+from tests.lab import LabError, leftovers
 from tests.stack.stack import THIN_POOL, VG, make_pool
 
 DEFAULT_NAME = "cluster"
@@ -19,7 +19,6 @@ DEFAULT_NAME = "cluster"
 
 def build(_arguments: argparse.Namespace) -> None:
     """Build what is cached: the programs of Kubernetes, containerd, images."""
-    tools.install_prerequisites()
     clusters.build()
     print("cluster: everything is built")
 

@@ -16,7 +16,7 @@ from tests.cluster.control_plane import PROGRAMS, ControlPlane
 from tests.cluster.nodes import Node
 from tests.cluster.places import Places
 from tests.cluster.processes import Service
-from tests.lab import GIB, HostSpec, Lab, LabError
+from tests.lab import GIB, HostSpec, Lab, LabError, tools
 
 KUBECTL = PROGRAMS["kubectl"]
 MEMORY_MIB = 2048
@@ -225,6 +225,7 @@ class Cluster:
 
 def build() -> None:
     """Everything that is cached: half an hour the first time, nothing afterwards."""
+    tools.install_prerequisites()
     for program in (binaries.ETCD, *binaries.KUBERNETES, *binaries.SIDECARS, binaries.SNAPSHOT_CONTROLLER):
         binaries.program(program)
     runtime.runtime()

@@ -56,6 +56,7 @@ def image() -> Built:
     """The cached image of this working tree, built when missing; raises BuildFailed, or LabError when it is too big."""
 
     def build(partial: Path, _final: Path) -> None:
+        install_buildah()
         storage = Storage(partial / "storage")
         try:
             _build(storage, partial)
@@ -65,6 +66,15 @@ def image() -> Built:
     folder = cache.entry("clinker-image", (RECIPE, _tree_digest()), build)
     sizes = json.loads((folder / "sizes.json").read_text())
     return Built(folder / "clinker.tar", folder / "clinker.cdx.json", sizes["image"], sizes["base"])
+
+
+def install_buildah() -> None:
+    """Install Debian's buildah, and what the lab needs too, where they are missing."""
+    tools.install_prerequisites()
+    if shutil.which("buildah", path=tools.SYSTEM_PATH) is None:
+        env = {"DEBIAN_FRONTEND": "noninteractive"}
+        tools.call(["apt-get", "update"], timeout=300, env=env)
+        tools.call(["apt-get", "install", "--yes", "--no-install-recommends", "buildah"], timeout=300, env=env)
 
 
 class Storage:
@@ -146,7 +156,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     started = time.monotonic()
     try:
-        tools.install_prerequisites()
         built = image()
     except (LabError, subprocess.SubprocessError) as error:
         sys.exit(f"image: {error}")

@@ -34,6 +34,8 @@ class Stack:
     node_extra: str = ""
     """TOML that goes in front of each node's settings."""
     fault_plans: dict[str, str] = field(default_factory=dict)
+    lvm_devices: str = '"/dev/ubd.*"'
+    """What the driver's LVM looks at, as TOML."""
     patience: float = 0.0
     """Of the CSI clients, see ``Csi``: seconds."""
     processes: dict[str, GuestProcess] = field(default_factory=dict)
@@ -141,7 +143,7 @@ class Stack:
             f'{self.node_extra}\nendpoint = "unix://{SOCKET}"\nnode = "{host.name}"\n'
             f'fault_plan = "{self.fault_plans.get(host.name, "")}"\n'
             f'[agent]\nlisten = "{host.address}:{AGENT_PORT}"\n{portals}'
-            f'lvm_devices = ["/dev/ubd.*", "/dev/mapper/lab-.*"]\n'
+            f"lvm_devices = [{self.lvm_devices}]\n"
             f"[agent.tls]\n{_tls(host.name)}{pools}"
         )
 
