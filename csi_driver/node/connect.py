@@ -35,7 +35,15 @@ async def connect(context: NodeContext, stage: Stage) -> Own:
     await _log_in(context, stage)
     disk = await _disk(context, stage.volume)
     size = await _proven_size(context, stage, disk)
-    await wrapper.ensure(context.doors.dm, stage.device, uuid=stage.uuid, over=disk.devno, sectors=size // SECTOR)
+    await wrapper.ensure(
+        context.doors.dm,
+        stage.device,
+        uuid=stage.uuid,
+        over=disk.devno,
+        sectors=size // SECTOR,
+        # The kernel lets nothing that may write lie over a disk that the target protects.
+        readonly=stage.readonly,
+    )
     return await _found(context, stage)
 
 

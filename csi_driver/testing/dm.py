@@ -54,6 +54,9 @@ class SimDm:
         """See ``Dm.load``. Devices below are opened here already."""
         node = self._named(name)
         table = dataclasses.replace(self._open(name, lines), readonly=readonly)
+        if not readonly and any(below is not None and below.read_only for below in table.below):
+            table.release()
+            raise InternalError(f"dm load {name}: [Errno {errno.EROFS}] what lies below is read-only")
         if table.too_long():
             table.release()
             raise OutOfRange(f"the table for {name} is longer than the device below it")

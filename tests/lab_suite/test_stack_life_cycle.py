@@ -1,0 +1,156 @@
+"""Volumes of every kind, local and over iSCSI, on real LVM, LIO and open-iscsi: made, used, moved, grown, gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc
+import pytest
+
+from csi_driver.model.sizes import GIB, MIB
+from csi_driver.rpc.gen import csi_pb2 as csi
+from tests.lab import HostSpec, Lab
+from tests.stack.csi import block, mount
+from tests.stack.stack import Stack
+
+FOLDER = "/var/lib/kubelet/test"
+STAGING, TARGET = f"{FOLDER}/staging", f"{FOLDER}/target"
+LOCAL, REMOTE = "host1", "host3"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of volume: its layout, and its file system or none."""
+
+    layout: str
+    fs: str
+
+    @property
+    def capability(self) -> csi.VolumeCapability:
+        return mount(self.fs) if self.fs else block()
+
+    def __str__(self) -> str:
+        return f"{self.layout}-{self.fs or 'block'}"
+
+
+KINDS = [Kind(layout, fs) for layout in ("thin", "thick") for fs in ("ext4", "xfs", "")]
+SIZE = 320 * MIB
+"""xfs needs 300 MiB."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Lab([HostSpec(LOCAL, (4 * GIB,)), HostSpec("host2", (4 * GIB,)), HostSpec(REMOTE)]) as lab:
+        stack = Stack(lab=lab, patience=30)
+        stack.up()
+        for host in lab.hosts:
+            host.run(["mkdir", "-p", STAGING])
+        yield stack
+
+
+def use(stack: Stack, volume: str, node: str, kind: Kind, *, readonly: bool = False) -> dict[str, str]:
+    """Attached, staged and published."""
+    context = stack.controller.attach(volume, node, kind.capability, readonly=readonly)
+    stack.node(node).stage(volume, context, STAGING, kind.capability)
+    stack.node(node).publish(volume, context, STAGING, TARGET, kind.capability)
+    return context
+
+
+def let_go(stack: Stack, volume: str, node: str) -> None:
+    """Unpublished, unstaged and detached."""
+    stack.node(node).unpublish(volume, TARGET)
+    stack.node(node).unstage(volume, STAGING)
+    stack.controller.detach(volume, node)
+
+
+def write(stack: Stack, node: str, kind: Kind, word: str) -> None:
+    """At the beginning of the device, or into a file; on disk on return."""
+    place = f"{TARGET}/file" if kind.fs else TARGET
+    script = f"printf %s {word} | dd of={place} conv=notrunc,fsync 2>/dev/null"
+    stack.lab.host(node).run(["sh", "-c", script])
+
+
+def read(stack: Stack, node: str, kind: Kind, length: int) -> str:
+    place = f"{TARGET}/file" if kind.fs else TARGET
+    return stack.lab.host(node).run(["head", "-c", str(length), place]).stdout
+
+
+def size(stack: Stack, node: str, kind: Kind) -> int:
+    """Bytes of the file system or of the device, as its user sees it."""
+    if not kind.fs:
+        return int(stack.lab.host(node).run(["blockdev", "--getsize64", TARGET]).stdout)
+    blocks, length = stack.lab.host(node).run(["stat", "-f", "-c", "%b %S", TARGET]).stdout.split()
+    return int(blocks) * int(length)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_life(stack: Stack, kind: Kind) -> None:
+    made = stack.controller.create(
+        f"life-{kind}", SIZE, kind.capability, parameters={"layout": kind.layout}, near=LOCAL
+    )
+    assert made.capacity_bytes == SIZE
+    volume = made.volume_id
+    assert volume in stack.lab.host(LOCAL).run(["lvs", "--noheadings", "-o", "lv_name"]).stdout
+    assert use(stack, volume, LOCAL, kind)["transport"] == "local"
+    write(stack, LOCAL, kind, "local")
+    grow(stack, volume, LOCAL, kind, SIZE + 64 * MIB)
+    let_go(stack, volume, LOCAL)
+    assert use(stack, volume, REMOTE, kind)["transport"] == "iscsi"
+    assert stack.controller.volumes()[volume] == [REMOTE]
+    assert read(stack, REMOTE, kind, 5) == "local"
+    write(stack, REMOTE, kind, "remote")
+    grow(stack, volume, REMOTE, kind, SIZE + 128 * MIB)
+    assert read(stack, REMOTE, kind, 6) == "remote"
+    let_go(stack, volume, REMOTE)
+    stack.controller.delete(volume)
+    stack.controller.delete(volume)
+    assert stack.leftovers() == {}
+
+
+def grow(stack: Stack, volume: str, node: str, kind: Kind, wanted: int) -> None:
+    before = size(stack, node, kind)
+    assert stack.controller.expand(volume, wanted) == wanted
+    stack.node(node).grow(volume, TARGET)
+    assert size(stack, node, kind) >= before + 50 * MIB
+
+
+def test_new_thick_block_volume_holds_nothing_of_the_old_tenant(stack: Stack) -> None:
+    kind = Kind("thick", "")
+    for name in ("old", "new"):
+        made = stack.controller.create(name, 64 * MIB, block(), parameters={"layout": "thick"}, near=LOCAL)
+        use(stack, made.volume_id, LOCAL, kind)
+        host = stack.lab.host(LOCAL)
+        if name == "old":
+            fill = f"yes tenant | dd of={TARGET} bs=1M count=64 iflag=fullblock conv=notrunc,fsync 2>/dev/null"
+            host.run(["sh", "-c", fill], timeout=120)
+        else:
+            found = host.run(["grep", "-c", "tenant", TARGET], check=False, timeout=120)
+            assert found.stdout.strip() == "0"
+        let_go(stack, made.volume_id, LOCAL)
+        stack.controller.delete(made.volume_id)
+
+
+@pytest.mark.parametrize("node", [LOCAL, REMOTE])
+def test_read_only_is_enforced_below_the_mount(stack: Stack, node: str) -> None:
+    kind = Kind("thin", "")
+    volume = stack.controller.create(f"ro-{node}", 64 * MIB, block(), near=LOCAL).volume_id
+    use(stack, volume, node, kind, readonly=True)
+    device = stack.lab.host(node).run(["sh", "-c", f"printf x | dd of={TARGET} conv=notrunc,fsync"], check=False)
+    assert device.rc != 0
+    assert "ermitted" in device.stderr or "ead-only" in device.stderr
+    let_go(stack, volume, node)
+    stack.controller.delete(volume)
+
+
+def test_published_volume_is_neither_deleted_nor_given_to_another(stack: Stack) -> None:
+    kind = Kind("thin", "ext4")
+    volume = stack.controller.create("held", 64 * MIB, mount(), near=LOCAL).volume_id
+    use(stack, volume, REMOTE, kind)
+    for refused in (lambda: stack.controller.delete(volume), lambda: stack.controller.attach(volume, LOCAL, mount())):
+        with pytest.raises(grpc.RpcError, match=REMOTE) as told:
+            refused()
+        assert told.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    let_go(stack, volume, REMOTE)
+    stack.controller.delete(volume)
+    assert stack.leftovers() == {}
