@@ -18,11 +18,10 @@ from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
 from csi_driver.rpc import agent_convert as convert
 from csi_driver.rpc import inventory_convert
-from csi_driver.rpc.agent_link import NOTICE, AgentLink, Link
+from csi_driver.rpc.agent_link import NOTICE, AgentLink
 from csi_driver.rpc.gen import agent_pb2 as pb
 from csi_driver.rpc.gen.agent_pb2_grpc import AgentStub
 from csi_driver.rpc.interceptor import KIND_KEY
-from csi_driver.rpc.proven_link import Check, ProvenLink
 from csi_driver.settings import TlsSettings
 
 PATIENCE = 60.0
@@ -39,7 +38,7 @@ class AgentClient:
     """Implements ``fleet.port.AgentPort`` for the agent of ``node`` at ``address`` (``host:port``).
 
     The connection is made at the first call and again whenever it is lost. The server must prove to be the agent
-    of that very node: by a certificate of the CA or, with ``check``, by a token. What does not come from the agent itself (no connection, no such verb, an answer that this
+    of that very node. What does not come from the agent itself (no connection, no such verb, an answer that this
     version cannot read) is Unavailable: it says nothing about the volume.
     """
 
@@ -52,15 +51,10 @@ class AgentClient:
         silence: float = SILENCE,
         notice: float = NOTICE,
         effects: Effects | None = None,
-        check: Check | None = None,
     ) -> None:
         self.effects = effects or Effects()
         self.node, self.address, self._silence = node, address, silence
-        self._link: Link = (
-            AgentLink(node, address, tls, linger=PATIENCE, notice=notice)
-            if check is None
-            else ProvenLink(node, address, tls, check, linger=PATIENCE, notice=notice)
-        )
+        self._link = AgentLink(node, address, tls, linger=PATIENCE, notice=notice)
 
     async def close(self) -> None:
         """Give up the connection and every call on it."""
@@ -72,7 +66,7 @@ class AgentClient:
 
     async def watch(self) -> AsyncGenerator[Change, None]:
         """See ``AgentPort``. Ends with Unavailable when the connection or the agent's heartbeat is lost."""
-        channel = await self._link.channel()
+        channel = self._link.channel()
         call = AgentStub(channel).Watch(pb.WatchRequest())
         try:
             while True:
@@ -81,7 +75,7 @@ class AgentClient:
                 if not isinstance(message, pb.Change):
                     raise Unavailable(f"the agent of node {self.node} ended its inventory")
                 yield self._read(inventory_convert.change_from, message)
-                if await self._link.channel() is not channel:
+                if self._link.channel() is not channel:
                     raise Unavailable(f"certificates were renewed: connecting to node {self.node} anew")
         except TimeoutError as error:
             raise Unavailable(f"no sign of life from the agent of node {self.node}") from error
@@ -165,8 +159,8 @@ class AgentClient:
         request: Q,
         read: Callable[[A], T],
     ) -> T:
+        channel = self._link.channel()
         limit = deadline.remaining()
-        channel = await self._link.channel()
         try:
             answer = await method(AgentStub(channel))(request, timeout=PATIENCE if limit is None else limit)
         except aio.AioRpcError as error:
@@ -184,7 +178,6 @@ class AgentClient:
         text = error.details() or error.code().name
         if kind is not None:
             return by_kind(kind)(text)
-        self._link.doubt()
         if error.code() is StatusCode.UNIMPLEMENTED:
             return Unavailable(f"the agent of node {self.node} is too old for this: {text}")
         # Without a connection the call has not even arrived, let alone goes on.
