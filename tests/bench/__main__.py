@@ -1,0 +1,63 @@
+"""``python -m tests.bench``; ONLY=KEY,KEY in the environment runs some."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from csi_driver.model.sizes import GIB
+from tests.bench import creates, rest
+from tests.bench.figures import (
+    CREATE_THIN_EXT4,
+    IDLE_FORKS,
+    RSS_CONTROLLER,
+    RSS_NODE,
+    Figure,
+    Measured,
+    UnknownFigure,
+    select,
+)
+from tests.bench.report import table, write
+from tests.lab import HostSpec, Lab
+from tests.stack.stack import REPOSITORY, Stack
+
+SPECS = (HostSpec("host1", (4 * GIB,)), HostSpec("host2"))
+"""host1 stores; host2 consumes and has the controller."""
+OUTPUT = REPOSITORY / "build" / "bench.json"
+AT_REST: dict[Figure, Callable[[rest.Calm], Measured]] = {
+    RSS_NODE: rest.rss_node,
+    RSS_CONTROLLER: rest.rss_controller,
+    IDLE_FORKS: rest.idle_forks,
+}
+
+
+def main() -> int:
+    """0 when all that was asked for was measured, whatever came out; 2 when ONLY names nothing that there is."""
+    try:
+        figures = select(os.environ.get("ONLY", ""))
+    except UnknownFigure as error:
+        print(error, file=sys.stderr)
+        return 2
+    with Lab(SPECS) as lab:
+        stack = Stack(lab=lab, patience=60)
+        stack.up()
+        results = list(_measure(stack, figures))
+    write(results, OUTPUT)
+    print(table(results))
+    print(f"\n{os.cpu_count()} processors; load of this machine over the last 5 minutes: {os.getloadavg()[1]:.1f}")
+    return 0
+
+
+def _measure(stack: Stack, figures: Sequence[Figure]) -> Iterator[Measured]:
+    if CREATE_THIN_EXT4 in figures:
+        yield creates.measure(stack)
+    resting = [figure for figure in figures if figure in AT_REST]
+    if resting:
+        calm = rest.Calm.reach(stack)
+        for figure in resting:
+            yield AT_REST[figure](calm)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
