@@ -26,7 +26,7 @@ from csi_driver.model.volume import Content, Limits, Volume, VolumeSpec
 
 T = TypeVar("T")
 EXTENT = 4 * MIB
-QUICK = Timing(silence=5.0, first_contact=0.5, shortest_pause=0.01, longest_pause=0.02)
+QUICK = Timing(silence=5.0, first_contact=5.0, shortest_pause=0.01, longest_pause=0.02)
 
 
 class FakeAgent:
@@ -286,10 +286,10 @@ class FakeAgent:
 class Cluster:
     """A fleet of fake agents with one controller over it."""
 
-    def __init__(self, *agents: FakeAgent, draw_copy: Callable[[], str] = ids.draw_copy) -> None:
+    def __init__(self, *agents: FakeAgent, draw_copy: Callable[[], str] = ids.draw_copy, look: float = 0.5) -> None:
         self.agents = {agent.node: agent for agent in agents}
         self.fleet = Fleet([Member(agent.node, agent) for agent in agents], QUICK)
-        self.context = Context(fleet=self.fleet, patience=Patience(look=0.5, release=0.1), draw_copy=draw_copy)
+        self.context = Context(fleet=self.fleet, patience=Patience(look=look, release=0.1), draw_copy=draw_copy)
         self.controller = Controller(self.context)
 
     async def __aenter__(self) -> Self:

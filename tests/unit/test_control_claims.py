@@ -103,7 +103,7 @@ class Play:
         lines = [Line(agent, who, self.turnstile) for agent in self.agents]
         for line in lines:
             line.problem = "avoided" if line.node == avoid else ""
-        cluster = Cluster(*lines, draw_copy=self._copy)
+        cluster = Cluster(*lines, draw_copy=self._copy, look=60.0)  # no clock decides here who is silent
         await cluster.__aenter__()
         self.clusters.append(cluster)
         self.run(who, cluster.controller.create_volume(REQUEST))
