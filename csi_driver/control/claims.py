@@ -35,7 +35,7 @@ async def settle(context: Context, order: Order) -> Volume:
     Raises Incompatible when it exists otherwise, NoCapacity or OutOfRange when it can be made nowhere, and errors
     that are not final when it cannot be told yet.
     """
-    known: dict[VolumeId, str] = {}
+    known = context.attempts.committed(order.key)
     for _ in range(ROUNDS):
         seen = await look(context, order.key)
         _check_unseen(context, order, seen, known)
@@ -104,9 +104,12 @@ async def _commit(context: Context, chosen: Volume, claims: Iterable[Volume]) ->
     """The chosen one, committed after the others are gone; None when another controller was faster."""
     if not await _drop(context, [claim for claim in claims if claim.id != chosen.id]):
         return None
+    agent = context.fleet.agent(chosen.node)
+    context.attempts.commit(chosen.id, chosen.node)
     try:
-        volume = await context.fleet.agent(chosen.node).commit(chosen.id)
+        volume = await agent.commit(chosen.id)
     except NotFound:
+        context.attempts.end(chosen.id.key)
         return None
     context.attempts.end(chosen.id.key)
     context.fleet.learn(volume)

@@ -66,6 +66,19 @@ class Attempts:
 
     def __init__(self) -> None:
         self._open: dict[str, tuple[str, VolumeSpec]] = {}
+        self._commits: dict[str, tuple[VolumeId, str]] = {}
+
+    def commit(self, volume: VolumeId, node: str) -> None:
+        """The order to commit goes out. Until the node is heard the volume may be there for ever: unknown is not
+        absent, and a retry must not make a second one elsewhere.
+        """
+        self._commits[volume.key] = (volume, node)
+        while len(self._commits) > REMEMBERED:
+            del self._commits[next(iter(self._commits))]
+
+    def committed(self, key: str) -> dict[VolumeId, str]:
+        """The claim of a name that was ordered to be committed, without a word of what became of it; and its node."""
+        return dict([self._commits[key]]) if key in self._commits else {}
 
     def begin(self, node: str, spec: VolumeSpec) -> None:
         """The order goes out."""
@@ -76,6 +89,7 @@ class Attempts:
     def end(self, key: str) -> None:
         """Its outcome is known, or does not matter any more."""
         self._open.pop(key, None)
+        self._commits.pop(key, None)
 
     def of(self, key: str) -> tuple[str, VolumeSpec] | None:
         """The node and the order that is open for a name, if any."""
