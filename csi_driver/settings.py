@@ -9,9 +9,11 @@ See ``docs/settings.md``. Sizes are bytes, times seconds.
 
 from __future__ import annotations
 
+import os
+import socket
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +41,22 @@ class PoolSettings:
     reserve: int = 0
     """Bytes that are never given out."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    nodes: tuple[str, ...] = ()
+    """Where it is. Empty: on every node that reads this, and one without the volume group says so. ``EVERYWHERE``:
+    on every node that has the volume group. Else on the nodes named."""
+
+
+EVERYWHERE = ("*",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentitySettings:
+    """An agent without a certificate of the CA: it makes its own key and proves its node by a token."""
+
+    ca: Path
+    """Signs the certificates of controllers; may hold several."""
+    token: Path
+    """The pod's projected service account token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +72,8 @@ class AgentSettings:
     """The only block devices that our LVM looks at (regular expressions of lvm.conf's ``accept``); empty: disks that
     udev lists in /dev/disk/by-path, iSCSI ones apart, and md arrays. Name others, as dm-crypt or multipath, here."""
     tls: TlsSettings | None = None
+    identity: IdentitySettings | None = None
+    """Instead of ``tls``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +96,39 @@ class FleetMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesSettings:
+    """Where a controller finds its agents in Kubernetes, and what they must prove to be."""
+
+    namespace: str
+    selector: str
+    """Label selector of the agents' pods."""
+    service_account: str
+    """The agents' own, in that namespace."""
+    port: int = 7443
+    audience: str = "csi.clinker.io"
+    """Of the agents' tokens: none that the API server takes for itself."""
+    kubeconfig: str = ""
+    """A file; empty: the service account of this process's pod."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerSettings:
     """A controller process."""
 
     agents: tuple[FleetMember, ...] = ()
+    kubernetes: KubernetesSettings | None = None
+    """Instead of ``agents``."""
     tls: TlsSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeletSettings:
+    """How a node process makes itself known to the kubelet of its host."""
+
+    registration_socket: str = ""
+    """Where kubelet looks for plugins, as we see it; empty: somebody else registers us."""
+    endpoint: str = ""
+    """The CSI socket's path as kubelet sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +147,9 @@ class Settings:
     log_format: str = "text"
     metrics: str = ""
     """``address:port`` of ``/metrics`` over HTTP; empty: nowhere."""
+    health: str = ""
+    """``address:port`` of ``/healthz`` and ``/readyz`` over HTTP; empty: nowhere."""
+    kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     agent: AgentSettings = field(default_factory=AgentSettings)
     consumer: ConsumerSettings = field(default_factory=ConsumerSettings)
     controller: ControllerSettings = field(default_factory=ControllerSettings)
@@ -106,13 +157,19 @@ class Settings:
     """For tests only: ``EFFECT:N:before|after`` kills the process at the N-th effect of that name (0: any)."""
 
 
-def load(path: Path) -> Settings:
-    """The settings in the TOML file at ``path``. Raises InvalidRequest naming the file and the key."""
+NODE_VARIABLE, ZONE_VARIABLE, HOST_IP_VARIABLE = "CLINKER_NODE", "CLINKER_ZONE", "CLINKER_HOST_IP"
+"""What differs between nodes that read one file (Kubernetes' downward API sets it)."""
+
+
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in the TOML file at ``path``, with what ``environment`` says of this node. Raises InvalidRequest
+    naming the file and the key.
+    """
     try:
         table = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise InvalidRequest(f"{path}: {error}") from error
-    return parse(table, str(path))
+    return on_this_node(parse(table, str(path)), environment)
 
 
 def parse(table: Mapping[str, Any], where: str) -> Settings:
@@ -120,17 +177,50 @@ def parse(table: Mapping[str, Any], where: str) -> Settings:
     return _record(Settings, table, where)
 
 
+def on_this_node(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """The same with this node's name, zone and addresses, and without the pools of other nodes. Raises
+    InvalidRequest when an address is ``auto`` and nothing says which.
+    """
+    host = environment.get(HOST_IP_VARIABLE, "")
+    node = environment.get(NODE_VARIABLE, "") or settings.node or socket.gethostname()
+    agent = replace(
+        settings.agent,
+        listen=_address("agent.listen", settings.agent.listen, host),
+        portals=tuple(_address("agent.portals", portal, host) for portal in settings.agent.portals),
+        pools=tuple(pool for pool in settings.agent.pools if pool.nodes in ((), EVERYWHERE) or node in pool.nodes),
+    )
+    return replace(
+        settings,
+        node=node,
+        zone=environment.get(ZONE_VARIABLE, "") or settings.zone,
+        metrics=_address("metrics", settings.metrics, host),
+        health=_address("health", settings.health, host),
+        agent=agent,
+    )
+
+
+def _address(key: str, text: str, host: str) -> str:
+    if not text.startswith("auto:"):
+        return text
+    if not host:
+        raise InvalidRequest(f"{key} = {text!r}: {HOST_IP_VARIABLE} is not set")
+    return (f"[{host}]" if ":" in host else host) + text.removeprefix("auto")
+
+
 T = TypeVar("T")
 _NESTED: dict[tuple[type, str], type] = {
     (Settings, "agent"): AgentSettings,
     (Settings, "consumer"): ConsumerSettings,
     (Settings, "controller"): ControllerSettings,
+    (Settings, "kubelet"): KubeletSettings,
     (AgentSettings, "tls"): TlsSettings,
+    (AgentSettings, "identity"): IdentitySettings,
+    (ControllerSettings, "kubernetes"): KubernetesSettings,
     (ControllerSettings, "tls"): TlsSettings,
     (AgentSettings, "pools"): PoolSettings,
     (ControllerSettings, "agents"): FleetMember,
 }
-_PATHS = {"state_folder", "run_folder", "ca", "certificate", "key"}
+_PATHS = {"state_folder", "run_folder", "ca", "certificate", "key", "token"}
 
 
 def _record(cls: type[T], table: object, where: str) -> T:

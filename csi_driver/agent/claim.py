@@ -1,7 +1,9 @@
 """Claim: make a volume, with its file system, under a name that is not settled yet (DESIGN 3).
 
 The LV is made with all its tags in one command. Only after that, and only while the tags say that it was never
-done, the file system is made: never on a device that anyone but this agent can have written to.
+done, the file system is made: never on a device that anyone but this agent can have written to. That it was done is
+remembered and written down by the commit, in one command with the commit's own tag: an agent that dies in between
+does it again, which hurts nobody, as a claim is never published.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ import dataclasses
 import logging
 
 from csi_driver.agent import device, tags
-from csi_driver.agent.context import AgentContext, Found
+from csi_driver.agent.context import RECENT, AgentContext, Found, Made
 from csi_driver.agent.pools import describe
 from csi_driver.errors import Incompatible, InternalError, NoCapacity
+from csi_driver.host.dm.tables import pool_name
+from csi_driver.model.access import FsType
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.sizes import MIB, round_up, show
 from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec
@@ -27,28 +31,40 @@ mkfs, which we never force, would refuse to go over them."""
 async def claim(context: AgentContext, spec: VolumeSpec) -> Volume:
     """The volume, made and formatted, not yet committed. The same claim again finds or finishes it."""
     async with context.locks[context.pool(spec.pool).vg]:
-        found = await context.look(spec.id)
+        found = await context.look(spec.id, within=RECENT)
+        new = found is None
         if found is None:
             await _create(context, spec)
             found = await context.look(spec.id)
     if found is None:
         raise InternalError(f"volume {spec.id} is not there after it was made")
     _compare(spec, found.volume)
-    done = await finish(context, found)
+    done = await finish(context, found, new=new)
     context.picture.put_volume(done)
     return done
 
 
-async def finish(context: AgentContext, found: Found) -> Volume:
-    """The volume with everything done that must be done before anyone may see it. Does nothing twice."""
+async def finish(context: AgentContext, found: Found, *, new: bool = False) -> Volume:
+    """The volume with everything done that must be done before anyone may see it. Does nothing twice.
+
+    ``new``: the LV was made by the caller just now. A claim is in ``AgentContext.made`` afterwards.
+    """
     volume = found.volume
     if volume.content is not Content.CLAIMED:
         return volume
+    made = context.made.get(volume.id)
+    if made is not None and made.uuid == found.lv.uuid:
+        return made.volume
+    add, remove = frozenset[str](), frozenset[str]()
+    blank = new and _starts_blank(found)
     if volume.layout is Layout.THICK:
-        await clear(context, volume.id, found.volume.size)
+        add, remove = await _clear(context, found)
+        blank = bool(add) and not remove
     if volume.fs is not None and not volume.formatted:
-        await _format(context, found)
+        await _format(context, found, volume.fs, blank=blank)
+        add |= {tags.formatted(volume.fs)}
         volume = dataclasses.replace(volume, formatted=True)
+    context.made[volume.id] = Made(uuid=found.lv.uuid, volume=volume, add=add, remove=remove)
     return volume
 
 
@@ -60,18 +76,34 @@ async def clear(context: AgentContext, volume: VolumeId, size: int) -> None:
     found = await context.look(volume)
     if found is None:
         raise InternalError(f"volume {volume} went away while it was being cleared")
+    add, remove = await _clear(context, found, size)
+    if add:
+        await context.doors.lvm.change_tags(str(volume), vg=found.group.name, add=add, remove=remove)
+
+
+async def _clear(context: AgentContext, found: Found, size: int = 0) -> tuple[frozenset[str], frozenset[str]]:
+    """``clear`` up to ``size`` bytes (0: all), and the tags to add and to remove for it; none when it was done."""
+    size = size or found.volume.size
     done = tags.clean_bytes(found.lv)
     if done >= size:
-        return
+        return frozenset(), frozenset()
     devno = await device.open_volume(context, found)
     await context.doors.devices.zero(devno, offset=done, length=size - done)
-    old = frozenset({tags.clean(done)}) if done else frozenset()
-    await context.doors.lvm.change_tags(str(volume), vg=found.group.name, add=frozenset({tags.clean(size)}), remove=old)
+    return frozenset({tags.clean(size)}), frozenset({tags.clean(done)} if done else ())
+
+
+def _starts_blank(found: Found) -> bool:
+    """Whether a new LV reads as zeros everywhere, and goes on doing so beside what is written to it.
+
+    A thin one does if its pool zeroes chunks: else the rest of a chunk that is written in part is an earlier tenant's.
+    """
+    pool = found.group.volume(found.lv.pool) if found.lv.pool else None
+    return pool is not None and pool.zeroing
 
 
 async def _create(context: AgentContext, spec: VolumeSpec) -> None:
     settings = context.pool(spec.pool)
-    group = await context.doors.lvm.group(settings.vg)
+    group = await context.doors.lvm.group(settings.vg, within=RECENT)
     pool = describe(settings, group, context.node)
     size = round_up(spec.size, group.extent)
     free = pool.free(spec.layout)
@@ -85,7 +117,9 @@ async def _create(context: AgentContext, spec: VolumeSpec) -> None:
     marks = tags.of(spec, cluster=context.cluster, created=int(context.doors.host.now()))
     name, lvm = str(spec.id), context.doors.lvm
     if spec.layout is Layout.THIN:
-        await lvm.create_thin(name, vg=group.name, pool=settings.thin_pool, size=size, tags=marks)
+        # What LVM calls active may be a pool that never held a volume, which the kernel does not know as a pool yet.
+        up = await context.doors.dm.find(pool_name(group.name, settings.thin_pool)) is not None
+        await lvm.create_thin(name, vg=group.name, pool=settings.thin_pool, size=size, tags=marks, pool_is_up=up)
     else:
         await lvm.create_thick(name, vg=group.name, size=size, tags=marks)
     log.info("volume made", extra={"volume": name, "vg": group.name, "size": size})
@@ -100,15 +134,11 @@ def _compare(spec: VolumeSpec, volume: Volume) -> None:
         raise Incompatible(f"volume {spec.id} exists with other {', '.join(differing)}")
 
 
-async def _format(context: AgentContext, found: Found) -> None:
+async def _format(context: AgentContext, found: Found, fs: FsType, *, blank: bool) -> None:
     volume, doors = found.volume, context.doors
-    if volume.fs is None:
-        return
     devno = await device.open_volume(context, found)
-    await doors.devices.zero(devno, offset=0, length=EDGE)
-    await doors.devices.zero(devno, offset=volume.size - EDGE, length=EDGE)
-    await doors.formatter.make(doors.devices.path(devno), fs=volume.fs, options=volume.mkfs_options)
-    await doors.lvm.change_tags(
-        str(volume.id), vg=volume.vg, add=frozenset({tags.formatted(volume.fs)}), remove=frozenset()
-    )
-    log.info("file system made", extra={"volume": str(volume.id), "fs": volume.fs.value})
+    if not blank:
+        await doors.devices.zero(devno, offset=0, length=EDGE)
+        await doors.devices.zero(devno, offset=volume.size - EDGE, length=EDGE)
+    await doors.formatter.make(doors.devices.path(devno), fs=fs, options=volume.mkfs_options, blank=blank)
+    log.info("file system made", extra={"volume": str(volume.id), "fs": fs.value})

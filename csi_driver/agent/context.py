@@ -16,11 +16,15 @@ from csi_driver.model.ids import VolumeId
 from csi_driver.model.volume import Volume
 from csi_driver.settings import AgentSettings, PoolSettings
 
+RECENT = 1.0
+"""Seconds that a look at a volume group is good for, where all that counts is what this agent itself does there:
+the verbs of one CreateVolume then share their looks. Whatever this agent changes ends it at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentContext:
     """One storage node: its doors, its settings, its memory. ``locks`` holds a lock per volume group: looking at
-    room and taking it are one step.
+    room and taking it are one step. ``made`` is what a commit needs not do again.
     """
 
     node: str
@@ -31,6 +35,7 @@ class AgentContext:
     picture: Picture
     jobs: Jobs = field(default_factory=Jobs)
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    made: dict[VolumeId, Made] = field(default_factory=dict)
 
     def pool(self, name: str) -> PoolSettings:
         """The settings of the pool ``name``. NotFound names those that there are."""
@@ -45,16 +50,17 @@ class AgentContext:
         """The volume groups that hold our pools, each once."""
         return tuple(dict.fromkeys(pool.vg for pool in self.settings.pools))
 
-    async def look(self, volume: VolumeId) -> Found | None:
+    async def look(self, volume: VolumeId, *, within: float = 0.0) -> Found | None:
         """The logical volume of that id, read from LVM now, or None when no group of ours has it.
 
-        Raises Precondition when there is one that is not proven to be ours.
+        ``within`` as ``Lvm.group`` has it. Raises Precondition when there is one that is not proven to be ours.
         """
         for vg in self.groups:
-            group = await self.doors.lvm.group(vg)
+            group = await self.doors.lvm.group(vg, within=within)
             lv = group.volume(str(volume))
             if lv is not None:
                 return self.prove(group, lv)
+        self.made.pop(volume, None)
         return None
 
     def prove(self, group: VolumeGroup, lv: LogicalVolume) -> Found:
@@ -66,6 +72,20 @@ class AgentContext:
                 f"not its tags (cluster {self.cluster!r}): it is left alone"
             )
         return Found(group, lv, described)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A claim with everything done that comes before its commit, by this process, and not yet in its tags.
+
+    Commit writes the tags together with its own. If we die before, they are not there, and it is all done again.
+    ``uuid`` is the logical volume's: another one of that name is not made.
+    """
+
+    uuid: str
+    volume: Volume
+    add: frozenset[str]
+    remove: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

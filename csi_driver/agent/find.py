@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from csi_driver.agent import tags
-from csi_driver.agent.context import AgentContext
+from csi_driver.agent.context import RECENT, AgentContext
 from csi_driver.errors import NotFound
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.volume import Volume
 
 
 async def find(context: AgentContext, key: str) -> tuple[Volume, ...]:
-    """Every volume whose name has this key: claims, and at most one that is committed."""
+    """Every volume whose name has this key: claims, and at most one that is committed.
+
+    Nobody but this agent makes them, so a look that is not older than its last change shows them all.
+    """
     found = []
     for vg in context.groups:
-        group = await context.doors.lvm.group(vg)
+        group = await context.doors.lvm.group(vg, within=RECENT)
         for lv in group.volumes:
             volume = tags.volume(lv, node=context.node, cluster=context.cluster)
             if volume is not None and volume.id.key == key:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from csi_driver.agent import claim, commit, delete, extend, find, pools, publish, restore, tags, unpublish
+from csi_driver.agent import claim, commit, delete, extend, find, pools, publish, restore, tags, teardown, unpublish
 from csi_driver.agent.context import AgentContext
 from csi_driver.agent.picture import reference
 from csi_driver.errors import DriverError, NotFound
@@ -17,6 +17,7 @@ from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
+from csi_driver.settings import EVERYWHERE
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -166,7 +167,8 @@ class Agent:
             try:
                 group = await context.doors.lvm.group(vg)
             except NotFound as error:
-                described += [pools.missing(pool, context.node, str(error)) for pool in members]
+                expected = (pool for pool in members if pool.nodes != EVERYWHERE)
+                described += [pools.missing(pool, context.node, str(error)) for pool in expected]
                 continue
             described += [pools.describe(pool, group, context.node) for pool in members]
             proven = (tags.volume(lv, node=context.node, cluster=context.cluster) for lv in group.volumes)
@@ -197,6 +199,8 @@ class Agent:
             self._stale.clear()
             try:
                 await self.refresh()
+                # Whoever held a severed wrapper may be gone by now, and no verb may ever come for its volume again.
+                await teardown.sweep_severed(self.context)
             except DriverError as error:
                 log.warning("volume groups could not be read", extra={"error": str(error)})
 

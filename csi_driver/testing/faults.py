@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Literal
 
 from csi_driver.errors import InvalidRequest
@@ -57,7 +58,9 @@ class KillAt(Recorder):
         if self._when == "before":
             self.dead = True
             raise Killed
-        await act()
+        with suppress(Exception):
+            # One that failed is over too, and the process dies before anyone learns of it.
+            await act()
         self.dead = True
         raise Killed
 

@@ -26,7 +26,7 @@ class SimFormatter:
         self.effects = effects or Effects()
 
     @effect("formatter.make")
-    async def make(self, path: str, *, fs: FsType, options: tuple[str, ...]) -> None:
+    async def make(self, path: str, *, fs: FsType, options: tuple[str, ...], blank: bool = False) -> None:
         """See ``Formatter.make``."""
         program = f"mkfs.{fs.value}"
         node = _device(self._machine, path, program)
@@ -44,7 +44,7 @@ class SimFormatter:
 
     async def _make(self, node: Node, path: str, fs: FsType) -> None:
         for offset in (0, max(node.size - ENDS, 0)):
-            if any(await node.io(reading(offset, min(ENDS, node.size)))):
+            if (await node.io(reading(offset, min(ENDS, node.size)))).strip(b"\0"):
                 raise Incompatible(f"{path} is not blank near byte {offset}: it will not be formatted")
         if node.size < SMALLEST[fs]:
             raise CommandFailed(f"mkfs.{fs.value}", 1, f"{path} is too small for {fs.value}")

@@ -32,8 +32,8 @@ class SimLvm:
         self._one_by_one = asyncio.Lock()
         self.effects = effects or Effects()
 
-    async def group(self, vg: str) -> VolumeGroup:
-        """See ``Lvm.group``."""
+    async def group(self, vg: str, *, within: float = 0.0) -> VolumeGroup:
+        """See ``Lvm.group``. Always read now."""
         group = self._group(vg)
         return VolumeGroup(
             name=vg,
@@ -48,7 +48,9 @@ class SimLvm:
         )
 
     @effect("lvm.create_thin")
-    async def create_thin(self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str]) -> None:
+    async def create_thin(
+        self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str], pool_is_up: bool = False
+    ) -> None:
         """See ``Lvm.create_thin``. Any virtual size goes: overcommit is the caller's business."""
         async with self._one_by_one:
             group = self._check_new(vg, name, size, tags)
@@ -209,6 +211,7 @@ class SimLvm:
             data_percent=self._data_percent(group, lv, node),
             metadata_percent=pool.metadata_percent if pool and self._shows(pool) else 0.0,
             metadata_size=pool.metadata_size if pool else 0,
+            zeroing=pool is not None,
         )
 
     def _data_percent(self, group: Group, lv: Lv, node: Mapped | None) -> float:

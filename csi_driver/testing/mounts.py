@@ -15,7 +15,7 @@ from csi_driver.kit.effects import Effects, effect
 from csi_driver.model.access import FsType
 from csi_driver.testing.image import Image, Mounted, probe, store
 from csi_driver.testing.machine import ROOT_DISK, Machine
-from csi_driver.testing.nodes import Node, trouble
+from csi_driver.testing.nodes import DM_MAJOR, Node, trouble
 
 DEVTMPFS = (0, 6)
 RECOVERY_OFF = {"ext4": "noload", "xfs": "norecovery"}
@@ -183,7 +183,13 @@ class SimMounts:
     async def device_at(self, path: str) -> tuple[int, int] | None:
         """See ``Mounts.device_at``."""
         node = self._machine.node_at(path)
-        return node.devno if node else None
+        if node is not None:
+            return node.devno
+        over = self._machine.mount_over(path)
+        if over is not None and over.fs == "devtmpfs" and over.target == path and over.root.startswith("/dm-"):
+            # The bound node outlives its name in /dev, and keeps its number when the device is gone.
+            return DM_MAJOR, int(over.root.removeprefix("/dm-"))
+        return None
 
     async def exists(self, path: str) -> bool:
         """See ``Mounts.exists``."""

@@ -93,7 +93,7 @@ class Store:
             stop = min(end - number * BLOCK, BLOCK)
             old = self.blocks[number]
             new = old[:start] + bytes(stop - start) + old[stop:]
-            if any(new):
+            if new.strip(b"\0"):
                 self.blocks[number] = new
             else:
                 del self.blocks[number]

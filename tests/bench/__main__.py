@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from csi_driver.model.sizes import GIB
 from tests.bench import creates, rest
 from tests.bench.figures import (
+    CREATE_THICK_BLOCK,
     CREATE_THIN_EXT4,
     IDLE_FORKS,
     RSS_CONTROLLER,
@@ -51,7 +52,9 @@ def main() -> int:
 
 def _measure(stack: Stack, figures: Sequence[Figure]) -> Iterator[Measured]:
     if CREATE_THIN_EXT4 in figures:
-        yield creates.measure(stack)
+        yield creates.thin_ext4(stack)
+    if CREATE_THICK_BLOCK in figures:
+        yield creates.thick_block(stack)
     resting = [figure for figure in figures if figure in AT_REST]
     if resting:
         calm = rest.Calm.reach(stack)

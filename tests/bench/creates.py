@@ -1,4 +1,4 @@
-"""``create_thin_ext4``: CreateVolume beside the tools that an operator would type."""
+"""CreateVolume beside the tools that an operator would type."""
 
 from __future__ import annotations
 
@@ -6,60 +6,95 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-from csi_driver.model.sizes import GIB
-from tests.bench.figures import CREATE_THIN_EXT4, Measured
+from csi_driver.model.sizes import GIB, MIB
+from csi_driver.rpc.gen import csi_pb2 as csi
+from tests.bench.figures import CREATE_THICK_BLOCK, CREATE_THIN_EXT4, Figure, Measured
 from tests.bench.samples import Arm, interleave
 from tests.lab import Host
-from tests.stack.csi import mount
+from tests.stack.csi import block, mount
 from tests.stack.stack import THIN_POOL, VG, Stack
 
 ROUNDS = 10
 DRIVER, BARE, BARE_OUR_CONF = "CreateVolume", "bare", "bare with our lvm.conf"
+BARE_CLEARED = "bare, and the volume cleared"
+THICK = 256 * MIB
 
 
-def measure(stack: Stack) -> Measured:
+def thin_ext4(stack: Stack) -> Measured:
     """The ratio of medians, with the times behind it."""
-    host = stack.lab.host("host1")
-    ours = {"LVM_SYSTEM_DIR": _our_lvm_folder(host)}
-    arms = {DRIVER: _driver(stack, host), BARE: _bare(host, "bare", {}), BARE_OUR_CONF: _bare(host, "ours", ours)}
+    host, ours = _host(stack), _our_conf(stack)
+    line = f"lvcreate -V 1G -T {VG}/{THIN_POOL} -n {{name}} && mkfs.ext4 -q /dev/{VG}/{{name}}"
+    arms = {
+        DRIVER: _driver(stack, "thin", GIB, mount("ext4"), {}),
+        BARE: _bare(host, "bare", line, {}),
+        BARE_OUR_CONF: _bare(host, "ours", line, ours),
+    }
+    return _compare(stack, CREATE_THIN_EXT4, arms, beside=BARE_OUR_CONF)
+
+
+def thick_block(stack: Stack) -> Measured:
+    """Likewise. The driver clears the whole volume, the bare line does not: a third arm does what the driver does."""
+    host = _host(stack)
+    line = f"lvcreate -y -L {THICK // MIB}M -n {{name}} {VG}"
+    arms = {
+        DRIVER: _driver(stack, "thick", THICK, block(), {"layout": "thick"}),
+        BARE: _bare(host, "bare", line, {}),
+        BARE_CLEARED: _bare(host, "cleared", f"{line} && blkdiscard --zeroout /dev/{VG}/{{name}}", {}),
+    }
+    return _compare(stack, CREATE_THICK_BLOCK, arms, beside=BARE_CLEARED)
+
+
+def _compare(stack: Stack, figure: Figure, arms: Mapping[str, Arm], *, beside: str) -> Measured:
     times = interleave(arms, ROUNDS)
-    way_in, way_rpc = _median_of(lambda: host.run(["true"])), _median_of(stack.controller.ready)
+    way_in, way_rpc = _median_of(lambda: _host(stack).run(["true"])), _median_of(stack.controller.ready)
     return Measured(
-        figure=CREATE_THIN_EXT4,
+        figure=figure,
         value=times.ratio(DRIVER, BARE),
         n=ROUNDS,
         notes=(
             *(f"{name}: {times.show(name)}" for name in arms),
-            f"beside {BARE_OUR_CONF}: {times.ratio(DRIVER, BARE_OUR_CONF):.2f}",
+            f"beside {beside}: {times.ratio(DRIVER, beside):.2f}",
             f"the way there, not taken off: CSI {way_rpc * 1000:.0f} ms (Probe), bare {way_in * 1000:.0f} ms (`true`)",
         ),
     )
 
 
-def _driver(stack: Stack, host: Host) -> Arm:
+def _driver(
+    stack: Stack, prefix: str, size: int, capability: csi.VolumeCapability, parameters: Mapping[str, str]
+) -> Arm:
     made: dict[int, str] = {}
 
     def create(number: int) -> None:
-        made[number] = stack.controller.create(f"bench-{number}", GIB, mount("ext4"), near="host1").volume_id
+        name = f"bench-{prefix}-{number}"
+        volume = stack.controller.create(name, size, capability, parameters=parameters, near="host1")
+        made[number] = volume.volume_id
 
     def delete(number: int) -> None:
         stack.controller.delete(made.pop(number))
-        _settle(host)
+        _settle(_host(stack))
 
     return Arm(create, delete)
 
 
-def _bare(host: Host, prefix: str, environment: Mapping[str, str]) -> Arm:
+def _bare(host: Host, prefix: str, line: str, environment: Mapping[str, str]) -> Arm:
+    """``line`` is typed with ``{name}`` filled in."""
+
     def create(number: int) -> None:
-        name = f"{prefix}{number}"
-        script = f"lvcreate -V 1G -T {VG}/{THIN_POOL} -n {name} && mkfs.ext4 -q /dev/{VG}/{name}"
-        host.run(["sh", "-c", script], env=environment)
+        host.run(["sh", "-c", line.format(name=f"{prefix}{number}")], env=environment)
 
     def delete(number: int) -> None:
         host.run(["lvremove", "-y", f"{VG}/{prefix}{number}"])
         _settle(host)
 
     return Arm(create, delete)
+
+
+def _host(stack: Stack) -> Host:
+    return stack.lab.host("host1")
+
+
+def _our_conf(stack: Stack) -> Mapping[str, str]:
+    return {"LVM_SYSTEM_DIR": _our_lvm_folder(_host(stack))}
 
 
 def _settle(host: Host) -> None:

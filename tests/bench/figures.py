@@ -43,6 +43,13 @@ CREATE_THIN_EXT4 = Figure(
     digits=2,
     about="CreateVolume (thin, ext4, 1 GiB) / bare lvcreate + mkfs.ext4, medians; issue 4 aims at 0.6",
 )
+CREATE_THICK_BLOCK = Figure(
+    key="create_thick_block",
+    aim=0.5,
+    unit="ratio",
+    digits=2,
+    about="CreateVolume (thick, block, 256 MiB) / bare lvcreate, which leaves the old tenant's data there; medians",
+)
 RSS_NODE = Figure(key="rss_node", aim=60, unit="MiB", about="VmRSS of `clinker node` at rest, 10 volumes")
 RSS_CONTROLLER = Figure(
     key="rss_controller", aim=120, unit="MiB", about="VmRSS of `clinker controller` at rest, 10 volumes"
@@ -50,7 +57,7 @@ RSS_CONTROLLER = Figure(
 IDLE_FORKS = Figure(
     key="idle_forks", aim=0, unit="per minute", about="processes that the driver starts at rest, 10 volumes"
 )
-FIGURES = (CREATE_THIN_EXT4, RSS_NODE, RSS_CONTROLLER, IDLE_FORKS)
+FIGURES = (CREATE_THIN_EXT4, CREATE_THICK_BLOCK, RSS_NODE, RSS_CONTROLLER, IDLE_FORKS)
 
 
 def select(only: str, figures: Sequence[Figure] = FIGURES) -> tuple[Figure, ...]:

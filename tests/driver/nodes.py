@@ -176,7 +176,9 @@ class Node:
             if work.done() and not process.ended.is_set():
                 return work.result()
         except (Killed, asyncio.CancelledError):
-            if not process.ended.is_set() and not work.done():
+            # A cancellation meant for us is never taken for the end of the process, even when both come at once.
+            asker = asyncio.current_task()
+            if (asker and asker.cancelling()) or (not process.ended.is_set() and not work.done()):
                 raise
         finally:
             ended.cancel()

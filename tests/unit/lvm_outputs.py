@@ -21,7 +21,8 @@ REPORT = rb"""  {
               ]
               ,
               "seg": [
-                  {"lv_name":"vol-a", "thin_id":"1"}
+                  {"lv_name":"pool", "thin_id":"", "zero":"zero"},
+                  {"lv_name":"vol-a", "thin_id":"1", "zero":"zero"}
               ]
           }
       ]

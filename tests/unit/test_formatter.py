@@ -83,3 +83,35 @@ async def test_a_device_of_no_size_is_not(tmp_path: Path) -> None:
 async def test_its_failure_is_raised(device: Path) -> None:
     with pytest.raises(CommandFailed):
         await Mkfs(Recorder(fails=True), Effects()).make(str(device), fs=FsType.XFS, options=())
+
+
+class Old(Recorder):
+    """mke2fs before 1.47."""
+
+    async def run(self, command: Command) -> Result:
+        self.ran.append(command)
+        if any("assume_storage_prezeroed" in word for word in command.argv):
+            raise CommandFailed(command.argv[0], 1, "Bad option(s) specified: assume_storage_prezeroed")
+        return Result(0, "", "")
+
+
+async def test_a_blank_device_is_not_zeroed_again(device: Path) -> None:
+    runner = Recorder()
+    await Mkfs(runner, Effects()).make(str(device), fs=FsType.EXT4, options=(), blank=True)
+    (command,) = runner.ran
+    assert any(word.endswith(",assume_storage_prezeroed=1") for word in command.argv)
+    assert not any("prezeroed" in word for word in arguments(str(device), FsType.EXT4, ()))
+
+
+async def test_an_old_mkfs_zeroes_a_blank_device(device: Path) -> None:
+    runner = Old()
+    await Mkfs(runner, Effects()).make(str(device), fs=FsType.EXT4, options=(), blank=True)
+    assert runner.ran[-1].argv == arguments(str(device), FsType.EXT4, ())
+    assert len(runner.ran) == 2
+
+
+async def test_another_failure_on_a_blank_device_is_raised_at_once(device: Path) -> None:
+    runner = Recorder(fails=True)
+    with pytest.raises(CommandFailed):
+        await Mkfs(runner, Effects()).make(str(device), fs=FsType.EXT4, options=(), blank=True)
+    assert len(runner.ran) == 1

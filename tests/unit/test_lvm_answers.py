@@ -71,6 +71,7 @@ def test_report() -> None:
             devno=(254, 2),
             metadata_percent=11.04,
             metadata_size=4 * MIB,
+            zeroing=True,
         ),
         LogicalVolume(
             vg="vg0",

@@ -22,6 +22,14 @@ def test_a_thin_volume_carries_its_tags_from_the_start() -> None:
     assert words.index("--addtag=a=1") < words.index("--addtag=b=2")
 
 
+def test_only_over_an_active_pool_is_udev_not_waited_for() -> None:
+    waits = commands.create_thin("vol-a", vg="vg0", pool="pool", size=MIB, tags=TAGS)
+    goes_on = commands.create_thin("vol-a", vg="vg0", pool="pool", size=MIB, tags=TAGS, pool_is_up=True)
+    assert "--noudevsync" in goes_on.split()
+    for line in (waits, commands.create_thick("vol-a", vg="vg0", size=MIB, tags=TAGS)):
+        assert "--noudevsync" not in line.split()
+
+
 def test_a_volume_is_left_off_by_the_hosts_own_boot() -> None:
     for line in (
         commands.create_thin("vol-a", vg="vg0", pool="pool", size=MIB, tags=TAGS),

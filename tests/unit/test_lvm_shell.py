@@ -201,3 +201,51 @@ async def test_a_missing_program_is_an_error_that_says_so(tmp_path: Path) -> Non
     shell = LvmShell(tmp_path / "lvm", AgentSettings(), Effects(), program=str(tmp_path / "nothing"))
     with pytest.raises(InternalError, match="not installed"):
         await shell.group("vg0")
+
+
+async def test_a_recent_report_will_do_until_something_is_changed(shell: LvmShell, fake: Fake) -> None:
+    fake.answer("fullreport", REPORT)
+    fake.answer("lvcreate", CREATED)
+    first = await shell.group("vg0")
+    assert await shell.group("vg0", within=60) is first
+    await create(shell)
+    await shell.group("vg0", within=60)
+    await shell.group("vg0")
+    await shell.group("vg0", within=1e-9)
+    assert fake.seen() == ["started", "fullreport", "lvcreate", "fullreport", "fullreport", "fullreport"]
+
+
+async def test_a_report_that_a_change_stands_behind_is_not_recent(shell: LvmShell, fake: Fake) -> None:
+    fake.answer("fullreport", REPORT)
+    fake.answer("lvcreate", CREATED)
+    fake.hold()
+    tasks = [asyncio.create_task(shell.group("vg0")), asyncio.create_task(create(shell))]
+    await fake.has_seen(2)
+    fake.let_go()
+    await asyncio.gather(*tasks)
+    await shell.group("vg0", within=60)
+    assert fake.seen() == ["started", "fullreport", "lvcreate", "fullreport"]
+
+
+async def thin(shell: LvmShell) -> None:
+    await shell.create_thin("vol-a", vg="vg0", pool="pool", size=4 << 20, tags=frozenset(), pool_is_up=True)
+
+
+async def test_a_pool_that_went_down_is_brought_up_with_udev(shell: LvmShell, fake: Fake) -> None:
+    fake.answer("lvcreate", refused("Failed to activate thin pool vg0/pool."), CREATED)
+    await thin(shell)
+    assert fake.seen() == ["started", "lvcreate", "lvcreate"]
+
+
+async def test_what_no_wait_for_udev_would_mend_is_raised_at_once(shell: LvmShell, fake: Fake) -> None:
+    fake.answer("lvcreate", NO_GROUP)
+    with pytest.raises(NotFound):
+        await thin(shell)
+    assert fake.seen() == ["started", "lvcreate"]
+
+
+async def test_a_volume_that_a_failed_create_left_is_to_be_looked_at(shell: LvmShell, fake: Fake) -> None:
+    exists = 'Logical Volume "vol-a" already exists in volume group "vg0"'
+    fake.answer("lvcreate", refused("Failed to activate thin pool vg0/pool."), refused(exists))
+    with pytest.raises(StillWorking):
+        await thin(shell)

@@ -47,3 +47,8 @@ def below(line: DmLine) -> tuple[tuple[int, int], int] | None:
 def mapper_name(vg: str, lv: str) -> str:
     """The dm name that LVM gives an LV: hyphens doubled, joined by a single one."""
     return f"{vg.replace('-', '--')}-{lv.replace('-', '--')}"
+
+
+def pool_name(vg: str, lv: str) -> str:
+    """What device-mapper calls the thin pool itself, below all that LVM shows of it: there as long as it is up."""
+    return f"{mapper_name(vg, lv)}-tpool"

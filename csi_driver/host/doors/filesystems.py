@@ -10,8 +10,12 @@ from csi_driver.model.access import FsType
 class Formatter(Protocol):
     """Makes file systems. Handed to the agent alone: the consumer has no such door (failures.md D1)."""
 
-    async def make(self, path: str, *, fs: FsType, options: tuple[str, ...]) -> None:
-        """mkfs on the device at ``path``, never forced over what it finds, and flushed."""
+    async def make(self, path: str, *, fs: FsType, options: tuple[str, ...], blank: bool = False) -> None:
+        """mkfs on the device at ``path``, never forced over what it finds, and flushed.
+
+        ``blank``: every byte of the device is known to read as zero, now and where only a part of a block is
+        written, so that nothing has to be zeroed again.
+        """
         ...
 
 

@@ -25,6 +25,8 @@ class LogicalVolume:
     data_percent: float = 0.0
     metadata_percent: float = 0.0
     metadata_size: int = 0
+    zeroing: bool = False
+    """Of a thin pool: a chunk is zeroed when a volume first writes to it, so nothing unwritten ever shows old data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +55,20 @@ class Lvm(Protocol):
     Commands of one door are run one after the other.
     """
 
-    async def group(self, vg: str) -> VolumeGroup:
-        """The VG with all its LVs, read now. NotFound if there is no such VG."""
+    async def group(self, vg: str, *, within: float = 0.0) -> VolumeGroup:
+        """The VG with all its LVs, read now. NotFound if there is no such VG.
+
+        With ``within``, what was read at most so many seconds ago will do, if this door has changed nothing since.
+        """
         ...
 
-    async def create_thin(self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str]) -> None:
+    async def create_thin(
+        self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str], pool_is_up: bool = False
+    ) -> None:
         """``lvcreate -V`` with its tags in the same command, active, autoactivation off.
 
+        Its device is there on return, by number; the names that udev gives it may come later when ``pool_is_up``:
+        the caller has just seen the pool's own device in the kernel (``dm.tables.pool_name``).
         ``size`` must be a multiple of the extent. NoCapacity when LVM finds no room; Incompatible when an LV of
         that name exists.
         """

@@ -30,16 +30,28 @@ next, until it changes one itself: a volume that another lvm has activated meanw
 lvremove would then take it away while it is open (seen in the lab). A configuration of its own makes a command begin
 afresh; it costs some 8 ms."""
 
-_NEW = ("--yes", "--wipesignatures=y", "--activate=y", "--setactivationskip=y", "--ignoreactivationskip")
+_NEW = ("--yes", "--activate=y", "--setactivationskip=y", "--ignoreactivationskip")
 """Of every LV that we make: active now, and later only by our ``lvchange -K``. ``--setautoactivation n`` is no use:
 it is refused for thin volumes, and ``vgchange -ay`` does not heed it."""
+
+_NOTHING_TO_WIPE = "--wipesignatures=n"
+"""Of a new thin volume, which reads as zeros."""
+
+_NO_WAIT = "--noudevsync"
+"""Without wiping LVM needs no name in /dev of a new thin volume, so it need not wait for udev, which takes longer than
+all the rest of lvcreate. We open the device by its number. udev still gives it its names, in its own time, as the
+host's own tools expect (``udev_rules`` stays on; without, they go stale: cluster.md). A pool that is not up
+is another matter: LVM brings it up first, and runs thin_check on a name of its metadata that only udev makes."""
+
+_WIPED = ("--wipesignatures=y", "--zero=y")
+"""Of a new thick volume. It waits for udev, which must not look at what an earlier tenant left (md, LVM)."""
 
 
 def report(vg: str) -> str:
     """All of a VG in one document: ``fullreport`` reads the metadata once, ``vgs`` and ``lvs`` could differ.
 
-    A full report has five parts. The thin id is a field of segments, of which thin volumes have one each; the other
-    selections leave nothing of the parts that are not wanted.
+    A full report has five parts. The thin id, and whether a pool zeroes, are fields of segments, of which thin volumes
+    and pools have one each; the other selections leave nothing of the parts that are not wanted.
     """
     return _line(
         "fullreport",
@@ -48,20 +60,21 @@ def report(vg: str) -> str:
         *("--configreport=lv", f"--options={_LV_FIELDS}"),
         *("--configreport=pv", "--options=pv_name", "--select=pv_size=0"),
         *("--configreport=pvseg", "--options=pvseg_size", "--select=pvseg_size=0"),
-        *("--configreport=seg", "--options=lv_name,thin_id", "--select=segtype=thin"),
+        *("--configreport=seg", "--options=lv_name,thin_id,zero", "--select=segtype=~^thin"),
         _name(vg),
     )
 
 
-def create_thin(name: str, *, vg: str, pool: str, size: int, tags: Iterable[str]) -> str:
-    """``lvcreate -V``."""
+def create_thin(name: str, *, vg: str, pool: str, size: int, tags: Iterable[str], pool_is_up: bool = False) -> str:
+    """``lvcreate -V``. It waits for udev unless ``pool_is_up`` (the kernel has the pool's own device)."""
     where = (f"--virtualsize={size}b", f"--name={_name(name)}", f"--thinpool={_name(pool)}")
-    return _line("lvcreate", *_NEW, *where, *_tags("add", tags), _name(vg))
+    how = (_NOTHING_TO_WIPE, _NO_WAIT) if pool_is_up else (_NOTHING_TO_WIPE,)
+    return _line("lvcreate", *_NEW, *how, *where, *_tags("add", tags), _name(vg))
 
 
 def create_thick(name: str, *, vg: str, size: int, tags: Iterable[str]) -> str:
     """``lvcreate --type linear``; its first 4 KiB are zeroed and signatures wiped."""
-    where = ("--type=linear", "--zero=y", f"--size={size}b", f"--name={_name(name)}")
+    where = (*_WIPED, "--type=linear", f"--size={size}b", f"--name={_name(name)}")
     return _line("lvcreate", *_NEW, *where, *_tags("add", tags), _name(vg))
 
 
@@ -97,7 +110,7 @@ def parse_report(vg: str, answer: Answer) -> VolumeGroup:
     if not rows:
         raise NotFound(f"there is no volume group {vg}")
     row = rows[0]
-    thin_ids = {segment["lv_name"]: int(segment["thin_id"]) for segment in answer.rows("seg")}
+    segments = {segment["lv_name"]: segment for segment in answer.rows("seg")}
     return VolumeGroup(
         name=vg,
         uuid=row["vg_uuid"],
@@ -108,13 +121,15 @@ def parse_report(vg: str, answer: Answer) -> VolumeGroup:
         metadata_free=int(row["vg_mda_free"]),
         missing=int(row["vg_missing_pv_count"]),
         volumes=tuple(
-            _volume(vg, one, thin_ids.get(one["lv_name"])) for one in answer.rows("lv") if one["lv_name"][0] != "["
+            _volume(vg, one, segments.get(one["lv_name"], {})) for one in answer.rows("lv") if one["lv_name"][0] != "["
         ),
     )
 
 
-def _volume(vg: str, row: Mapping[str, str], thin_id: int | None) -> LogicalVolume:
+def _volume(vg: str, row: Mapping[str, str], segment: Mapping[str, str]) -> LogicalVolume:
     """One row. Fields that do not apply are empty; a percentage is so while kernel and metadata differ in size too."""
+    layout = _layout(row["lv_layout"])
+    thin_id = segment.get("thin_id", "")
     major, minor = int(row["lv_kernel_major"]), int(row["lv_kernel_minor"])
     return LogicalVolume(
         vg=vg,
@@ -123,13 +138,15 @@ def _volume(vg: str, row: Mapping[str, str], thin_id: int | None) -> LogicalVolu
         size=int(row["lv_size"]),
         tags=frozenset(filter(None, row["lv_tags"].split(","))),
         pool=row["pool_lv"],
-        layout=_layout(row["lv_layout"]),
+        layout=layout,
         active=row["lv_active"] != "",
         devno=(major, minor) if major >= 0 and minor >= 0 else None,
-        thin_id=thin_id,
+        thin_id=int(thin_id) if thin_id else None,
         data_percent=float(row["data_percent"] or 0),
         metadata_percent=float(row["metadata_percent"] or 0),
         metadata_size=int(row["lv_metadata_size"] or 0),
+        # LVM says it of a pool's volumes too.
+        zeroing=layout == "thin-pool" and segment.get("zero") == "zero",
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from csi_driver.errors import Busy, StillWorking, Unavailable
+from csi_driver.errors import Busy, CommandFailed, Incompatible, StillWorking, Unavailable
 from csi_driver.host.doors import VolumeGroup
 from csi_driver.host.lvm import commands
 from csi_driver.host.lvm.answers import Answer, parse_answer
@@ -21,6 +23,16 @@ from csi_driver.settings import AgentSettings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A report: how many changes had been asked for before it, and when (monotonic seconds)."""
+
+    changes: int
+    began: float
+    group: VolumeGroup
+
 
 PATIENCE = (0.1, 0.3, 0.6)
 """Seconds between tries to take away a volume that is open: udev's probes hold one for moments (failures.md L17)."""
@@ -41,9 +53,21 @@ class LvmShell:
         self._child: Child | None = None
         self._closed = False
         self._pools: dict[str, frozenset[str]] = {}
+        self._changes = 0
+        self._seen: dict[str, _Seen] = {}
 
-    async def group(self, vg: str) -> VolumeGroup:
+    async def group(self, vg: str, *, within: float = 0.0) -> VolumeGroup:
         """See ``Lvm.group``."""
+        changes, now = self._changes, time.monotonic()
+        seen = self._seen.get(vg)
+        if seen is not None and seen.changes == changes and now - seen.began < within:
+            return seen.group
+        group = await self._read(vg)
+        # Commands take turns: one that was asked for after this report has counted up ``_changes`` by now.
+        self._seen[vg] = _Seen(changes, now, group)
+        return group
+
+    async def _read(self, vg: str) -> VolumeGroup:
         line = commands.report(vg)
         try:
             answer = await self._run(line)
@@ -62,9 +86,23 @@ class LvmShell:
         return self._pools[vg]
 
     @effect("lvm.create_thin")
-    async def create_thin(self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str]) -> None:
+    async def create_thin(
+        self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str], pool_is_up: bool = False
+    ) -> None:
         """See ``Lvm.create_thin``."""
-        await self._change(commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags))
+        waits = commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags)
+        if not pool_is_up:
+            await self._change(waits)
+            return
+        try:
+            await self._change(commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags, pool_is_up=True))
+        except CommandFailed as error:
+            # The pool went down meanwhile. lvcreate takes back what it had done when it fails.
+            log.info("once more, waiting for udev", extra={"volume": name, "error": str(error)})
+            try:
+                await self._change(waits)
+            except Incompatible as left:
+                raise StillWorking(f"{error}; the volume is there nevertheless, look before it is repeated") from left
 
     @effect("lvm.create_thick")
     async def create_thick(self, name: str, *, vg: str, size: int, tags: frozenset[str]) -> None:
@@ -118,6 +156,7 @@ class LvmShell:
             raise failure(line.partition(" ")[0], answer)
 
     async def _run_known(self, line: str) -> Answer:
+        self._changes += 1
         try:
             return await self._run(line)
         except ChildEnded as error:
