@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,6 +69,19 @@ class Stack:
         """``kill -9``."""
         for name in names if names is not None else tuple(self.processes):
             self.processes.pop(name).kill()
+
+    def restart(self, name: str, plan: str = "") -> None:
+        """``kill -9`` and again, to die at ``plan`` (``Settings.fault_plan``) in this life only; ready on return."""
+        host = self.controller_host if name == "controller" else self.lab.host(name)
+        path = f"/etc/clinker/{name}/settings.toml"
+        plain = host.get(path)
+        self.kill([name])
+        host.put(path, plain.replace(b'fault_plan = ""', f'fault_plan = "{plan}"'.encode()))
+        try:
+            self.start([name])
+            self.await_ready([name])
+        finally:
+            host.put(path, plain)
 
     def await_ready(self, names: Iterable[str] | None = None) -> None:
         """Return when Probe says ready; raises with the log when a process ended or does not come up."""
@@ -178,11 +191,11 @@ class Stack:
             return False
 
 
-def make_pool(host: Host) -> None:
-    """A volume group on the host's disks with one thin pool in nine tenths of it; nothing when it is there."""
+def make_pool(host: Host, disks: Sequence[str] = ()) -> None:
+    """A volume group on ``disks``, the host's own by default, with one thin pool in it; nothing when it is there."""
     if host.run(["vgs", VG], check=False).rc == 0:
         return
-    host.run(["vgcreate", "--metadatasize", "64m", VG, *host.disks])
+    host.run(["vgcreate", "--metadatasize", "64m", VG, *(disks or host.disks)])
     host.run(["lvcreate", "--type", "thin-pool", "-l", "70%VG", "-n", THIN_POOL, "-Zy", "-c", "64k", VG])
 
 
