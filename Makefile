@@ -18,7 +18,7 @@ CHECKS := check-format check-lint check-types check-imports check-generated chec
 
 .PHONY: help
 help: ## list these commands
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
 	  printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
@@ -55,6 +55,7 @@ check-imports:
 
 check-generated:
 	@$(RUN) -m tools.generate --check
+	@$(RUN) -m tools.render --check
 
 check-lengths:
 	@$(RUN) -m tools.check_lengths
@@ -68,8 +69,9 @@ fmt: setup ## format the code and mend what the linter can mend
 	@$(BIN)/ruff format --quiet
 
 .PHONY: generate
-generate: setup ## code from proto/ into csi_driver/rpc/gen
+generate: setup ## code from proto/ into csi_driver/rpc/gen, plain manifests from the chart into deploy/
 	@$(RUN) -m tools.generate
+	@$(RUN) -m tools.render
 
 .PHONY: lock
 lock: setup ## requirements*.lock from pyproject.toml (ARGS=--upgrade takes the newest)
@@ -80,8 +82,13 @@ image: setup ## the driver's image as an OCI archive in build/image
 	@$(RUN) -m tests.cluster.image_build $(ARGS)
 
 .PHONY: cluster
-cluster: setup ## a real Kubernetes cluster on test hosts; the first time builds Kubernetes (20 minutes)
+cluster: setup ## a real Kubernetes cluster on test hosts with the chart installed; the first time builds Kubernetes (20 minutes)
 	@$(RUN) -m tests.cluster up $(ARGS)
+	@$(RUN) -m tests.e2e.install
+
+.PHONY: e2e
+e2e: setup ## what a user does with a cluster that has Clinker, on a cluster of its own
+	@$(RUN) -m tools.run_tests e2e $(ARGS)
 
 .PHONY: cluster-down
 cluster-down: setup ## end the cluster

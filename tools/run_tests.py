@@ -23,8 +23,9 @@ SUITES = {
     "lab": "tests/lab_suite",
     "sanity": "tests/sanity",
     "cluster": "tests/cluster",
+    "e2e": "tests/e2e",
 }
-SUITE_MINUTES = 25.0
+SUITE_MINUTES = 30.0
 CLEAN_UP_SECONDS = 90.0
 
 

@@ -1,0 +1,155 @@
+{{/* What cannot work is refused here in words, before anything is sent to the cluster. */}}
+{{- define "clinker.refusals" -}}
+{{- include "clinker.refuseNoImage" . -}}
+{{- include "clinker.refuseNoPool" . -}}
+{{- include "clinker.refuseNoKeys" . -}}
+{{- include "clinker.refusePorts" . -}}
+{{- include "clinker.refuseTwoDefaults" . -}}
+{{- range .Values.storageClasses -}}
+  {{- include "clinker.refuseParameters" . -}}
+  {{- include "clinker.refuseChangedClass" . -}}
+{{- end -}}
+{{- end }}
+
+{{- define "clinker.refuseNoImage" -}}
+{{- if not .Values.image.repository -}}
+{{- fail (printf `
+
+image.repository is not set. Clinker's image lies in no public registry: build it and push it to one of yours,
+
+    make image                                # in a checkout; writes build/image/clinker.tar
+    skopeo copy oci-archive:build/image/clinker.tar docker://REGISTRY/clinker:%s
+
+then install with
+
+    --set image.repository=REGISTRY/clinker
+
+Without a registry, load it on every node (ctr --namespace k8s.io images import clinker.tar) and set
+image.repository=localhost/clinker and image.pullPolicy=Never. See docs/install.md.
+` .Chart.AppVersion) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "clinker.refuseNoPool" -}}
+{{- if not .Values.pools -}}
+{{- fail `
+
+pools is empty: Clinker takes no disk by itself, so it has to be told which volume groups it may use, as in
+
+    pools:
+      - name: fast                  # what a class may ask for
+        vg: vg0                     # a volume group that exists
+        thinPool: thin0             # a thin pool in it
+        nodes: ["*"]                # on every node that has it (the default), or on those named
+
+See docs/install.md.
+` -}}
+{{- end -}}
+{{- $names := list -}}
+{{- range .Values.pools -}}
+  {{- $name := .name -}}
+  {{- range .nodes | default (list "*") -}}
+    {{- $key := printf "%s on %s" $name . -}}
+    {{- if has $key $names -}}
+    {{- fail (printf "\n\npools: two entries are called %q on node %q. Give each its own name, or nodes of its own.\n" $name .) -}}
+    {{- end -}}
+    {{- $names = append $names $key -}}
+  {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "clinker.refuseNoKeys" -}}
+{{- if not .Values.tls.existingSecret -}}
+{{- fail (printf `
+
+tls.existingSecret is not set. The controller proves to the nodes who it is by a certificate; make one, once:
+
+    clinker pki ca --folder pki
+    clinker pki issue --folder pki --role controller
+    kubectl --namespace %s create secret generic clinker-controller-tls \
+      --from-file=ca.crt=pki/ca.crt --from-file=controller.crt=pki/controller.crt --from-file=controller.key=pki/controller.key
+
+then install with
+
+    --set tls.existingSecret=clinker-controller-tls --set-file tls.caBundle=pki/ca.crt
+
+Keep pki/ca.key away from the cluster: nothing in it needs that key. See docs/install.md.
+` .Release.Namespace) -}}
+{{- end -}}
+{{- if and (not .Values.tls.caBundle) (not .Values.tls.caConfigMap) -}}
+{{- fail `
+
+Neither tls.caBundle nor tls.caConfigMap is set. Nodes need the CA's certificate, and never the Secret that the
+controller's key lies in:
+
+    --set-file tls.caBundle=pki/ca.crt
+` -}}
+{{- end -}}
+{{- if and .Values.tls.caBundle .Values.tls.caConfigMap -}}
+{{- fail "\n\ntls.caBundle and tls.caConfigMap are both set: nodes would not know which CA to trust. Unset one.\n" -}}
+{{- end -}}
+{{- if contains "PRIVATE KEY" .Values.tls.caBundle -}}
+{{- fail "\n\ntls.caBundle has a private key in it. It goes to every node: give the certificate alone (ca.crt).\n" -}}
+{{- end -}}
+{{- end }}
+
+{{/* Kubernetes cannot change these fields of a class that exists (StorageClass validation). */}}
+{{- define "clinker.refuseChangedClass" -}}
+{{- $there := lookup "storage.k8s.io/v1" "StorageClass" "" .name -}}
+{{- if $there -}}
+  {{- $wanted := dict
+        "provisioner" (include "clinker.driver" .)
+        "parameters" (.parameters | default dict)
+        "reclaimPolicy" (.reclaimPolicy | default "Delete")
+        "volumeBindingMode" (.volumeBindingMode | default "WaitForFirstConsumer") -}}
+  {{- range $field, $value := $wanted -}}
+    {{- $now := get $there $field | default (kindIs "map" $value | ternary dict "") -}}
+    {{- if ne (toJson $now) (toJson $value) -}}
+    {{- fail (printf `
+
+StorageClass %q: %s is %s in the cluster, and the values say %s. Kubernetes cannot change that field of a class.
+Either give the changed class another name, or delete the class first (volumes made by it stay as they are):
+
+    kubectl delete storageclass %s
+` $there.metadata.name $field (toJson $now) (toJson $value) $there.metadata.name) -}}
+    {{- end -}}
+  {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "clinker.refusePorts" -}}
+{{- range $process, $ports := dict "controller" .Values.controller.ports "node" .Values.node.ports -}}
+  {{- $taken := list -}}
+  {{- range $name, $port := $ports -}}
+    {{- if has (int $port) $taken -}}
+    {{- fail (printf "\n\n%s.ports: two of them are %d. Each needs its own.\n" $process (int $port)) -}}
+    {{- end -}}
+    {{- $taken = append $taken (int $port) -}}
+  {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "clinker.refuseTwoDefaults" -}}
+{{- $defaults := list -}}
+{{- range .Values.storageClasses -}}
+  {{- if .default }}{{ $defaults = append $defaults .name }}{{ end -}}
+{{- end -}}
+{{- if gt (len $defaults) 1 -}}
+{{- fail (printf "\n\nstorageClasses: %s both say default: true. Claims that name no class can get one class only.\n" (join " and " $defaults)) -}}
+{{- end -}}
+{{- end }}
+
+{{/* The keys of csi_driver/model/parameters.py; a test compares the two. */}}
+{{- define "clinker.parameters" -}}
+["access", "layout", "pool", "writeCache"]
+{{- end }}
+
+{{- define "clinker.refuseParameters" -}}
+{{- $known := include "clinker.parameters" . | fromJsonArray -}}
+{{- $class := .name -}}
+{{- range $key, $value := .parameters -}}
+  {{- if not (or (has $key $known) (hasPrefix "csi.storage.k8s.io/" $key)) -}}
+  {{- fail (printf "\n\nStorageClass %q: unknown parameter %q; known are %s.\n" $class $key (join ", " $known)) -}}
+  {{- end -}}
+{{- end -}}
+{{- end }}

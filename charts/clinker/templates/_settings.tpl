@@ -1,0 +1,67 @@
+{{/* The settings files of the two processes (docs/settings.md). JSON's strings and lists are TOML's as well. */}}
+
+{{- define "clinker.commonSettings" -}}
+cluster = {{ .Values.clusterName | toJson }}
+log_level = {{ .Values.log.level | toJson }}
+log_format = {{ .Values.log.format | toJson }}
+{{- end }}
+
+{{- define "clinker.controllerSettings" -}}
+endpoint = "unix:///run/clinker/csi.sock"
+{{ include "clinker.commonSettings" . }}
+metrics = {{ printf "auto:%d" (int .Values.controller.ports.metrics) | toJson }}
+health = {{ printf "auto:%d" (int .Values.controller.ports.health) | toJson }}
+
+[controller.tls]
+ca = "/etc/clinker/tls/ca.crt"
+certificate = "/etc/clinker/tls/controller.crt"
+key = "/etc/clinker/tls/controller.key"
+
+[controller.kubernetes]
+namespace = {{ .Release.Namespace | toJson }}
+selector = {{ printf "app.kubernetes.io/name=clinker,app.kubernetes.io/instance=%s,app.kubernetes.io/component=node" .Release.Name | toJson }}
+service_account = {{ include "clinker.node" . | toJson }}
+port = {{ int .Values.node.ports.agent }}
+audience = {{ include "clinker.driver" . | toJson }}
+{{- end }}
+
+{{- define "clinker.nodeSettings" -}}
+endpoint = "unix:///csi/csi.sock"
+{{ include "clinker.commonSettings" . }}
+metrics = {{ printf "auto:%d" (int .Values.node.ports.metrics) | toJson }}
+health = {{ printf "auto:%d" (int .Values.node.ports.health) | toJson }}
+
+[kubelet]
+registration_socket = {{ printf "/registration/%s-reg.sock" (include "clinker.driver" .) | toJson }}
+endpoint = {{ printf "%s/plugins/%s/csi.sock" (include "clinker.kubeletDir" .) (include "clinker.driver" .) | toJson }}
+
+[consumer]
+iscsiadm = "host"
+max_volumes = {{ int .Values.node.maxVolumes }}
+
+[agent]
+listen = {{ printf "auto:%d" (int .Values.node.ports.agent) | toJson }}
+portals = [{{ printf "auto:%d" (int .Values.node.ports.portal) | toJson }}]
+lvm_devices = {{ .Values.node.lvmDevices | toJson }}
+
+[agent.identity]
+ca = "/etc/clinker/ca/ca.crt"
+token = "/var/run/secrets/clinker/token"
+{{- range .Values.pools }}
+
+[[agent.pools]]
+name = {{ .name | toJson }}
+vg = {{ .vg | toJson }}
+thin_pool = {{ .thinPool | default "" | toJson }}
+nodes = {{ .nodes | default (list "*") | toJson }}
+overcommit = {{ .overcommit | default 1 | float64 | printf "%f" }}
+reserve = {{ .reserve | default 0 | int64 }}
+{{- with .labels }}
+
+[agent.pools.labels]
+{{- range $key, $value := . }}
+{{ $key | toJson }} = {{ $value | toJson }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,1 @@
+"""What a user does with a cluster that has Clinker: plain objects and kubectl."""
