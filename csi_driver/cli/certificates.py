@@ -60,13 +60,32 @@ def issue_node(ca: Pair, node: str, addresses: Sequence[str] = (), *, days: int)
     ``addresses`` are further IP addresses and DNS names, for other tools that look at the certificate.
     Raises InvalidRequest when the name of the node is none that Kubernetes allows.
     """
+    names = [*_node_names(node), *map(_address, addresses)]
+    return issue(ca, f"clinker node {node}", names, ExtendedKeyUsageOID.SERVER_AUTH, days=days)
+
+
+def make_self_signed(node: str, *, days: int) -> Pair:
+    """A certificate that nobody vouches for: its agent proves its node by other means. Raises as ``issue_node``."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(f"clinker node {node}")
+    certificate = (
+        _builder(name, name, key.public_key(), days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_node_names(node)), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return _pem(certificate, key)
+
+
+def _node_names(node: str) -> list[x509.GeneralName]:
     if not _NODE.fullmatch(node) or len(node) > _LONGEST_NODE:
         raise InvalidRequest(
             f"{node!r} cannot be a node's name: lower-case letters, digits, '-' and '.', "
             f"at most {_LONGEST_NODE} characters"
         )
-    names = [x509.DNSName(agent_dns(node)), x509.UniformResourceIdentifier(node_uri(node)), *map(_address, addresses)]
-    return issue(ca, f"clinker node {node}", names, ExtendedKeyUsageOID.SERVER_AUTH, days=days)
+    return [x509.DNSName(agent_dns(node)), x509.UniformResourceIdentifier(node_uri(node))]
 
 
 def issue(

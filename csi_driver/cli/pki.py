@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 CA = "ca"
 """The CA's files are ``ca.crt`` and ``ca.key``, a holder's ``NAME.crt`` and ``NAME.key``, all in one folder."""
+SELF = "self"
+"""The name of a certificate that an agent makes for itself."""
 CA_DAYS, DAYS = 3650, 365
 ROLES = ("controller", "node")
 
@@ -38,6 +40,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--address", action="append", default=[], help="for a node: a further IP address or DNS name; may be repeated"
     )
     issue.set_defaults(run=run_issue)
+    own = verbs.add_parser("self", help="make a node's own certificate, signed by nobody: self.crt and self.key")
+    _common(own, days=CA_DAYS)
+    own.add_argument("--name", required=True, help="the node's name as Kubernetes knows it")
+    own.set_defaults(run=run_self)
 
 
 def _common(parser: argparse.ArgumentParser, *, days: int) -> None:
@@ -73,6 +79,14 @@ def run_issue(args: argparse.Namespace) -> int:
     if name == CA or "/" in name:
         raise InvalidRequest(f"--name {name!r} cannot be the name of its files")
     _put(args.folder, name, made)
+    return 0
+
+
+def run_self(args: argparse.Namespace) -> int:
+    """Write a new key and its certificate, over older ones too. ``clinker node`` does this at each start."""
+    from csi_driver.cli import certificates
+
+    _put(args.folder, SELF, certificates.make_self_signed(args.name, days=args.days))
     return 0
 
 

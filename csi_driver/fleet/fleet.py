@@ -1,13 +1,14 @@
 """The controller's picture of all agents: who answers, and what each holds.
 
-A member that does not answer stays known: it is neither empty nor gone (DESIGN 2). Members are a static list.
+A member that does not answer stays known: it is neither empty nor gone (DESIGN 2). Members are a static list, or
+come and go as whoever knows them says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 
 from csi_driver.errors import InvalidRequest, NotFound, Unavailable
@@ -20,13 +21,18 @@ from csi_driver.model.volume import Volume
 
 log = logging.getLogger(__name__)
 
+_UNHEARD = "has not been heard yet"
+_NO_WAY = "no pod of its agent has been seen"
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One agent: the node's name as it is configured, and the way to it."""
+    """One agent: the node's name as it is configured, and the way to it; None while none is known, which is one more
+    way to be silent.
+    """
 
     node: str
-    port: AgentPort
+    port: AgentPort | None
 
 
 class Fleet:
@@ -36,35 +42,95 @@ class Fleet:
     before the agent's own message comes.
     """
 
-    def __init__(self, members: Sequence[Member], timing: Timing | None = None) -> None:
-        """Raises InvalidRequest when two members have one name."""
+    def __init__(self, members: Sequence[Member], timing: Timing | None = None, *, complete: bool = True) -> None:
+        """``complete``: these are all; else more come by ``admit``, and ``complete`` is called after the first of
+        them. Raises InvalidRequest when two members have one name.
+        """
         self._timing = timing or Timing()
-        self._ports: dict[str, AgentPort] = {}
+        self._complete = complete
+        self._running = False
+        self._ports: dict[str, AgentPort | None] = {}
         self._states: dict[str, NodeState] = {}
         self._listeners: list[Callable[[NodeState], None]] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._pending: set[str] = set()
         self._settled = asyncio.Event()
         for member in members:
             if not member.node or member.node in self._ports:
                 raise InvalidRequest(f"controller.agents: node name {member.node!r} is empty or given twice")
-            self._ports[member.node] = member.port
-            self._states[member.node] = NodeState(name=member.node)
-            self._pending.add(member.node)
+            self._enter(member)
 
     async def start(self) -> None:
         """Begin to listen to every member; returns at once."""
-        for name, port in self._ports.items():
-            watcher = Watcher(name, port, self._timing, heard=self._hear, lost=self._lose)
-            self._tasks.append(asyncio.create_task(watcher.run(), name=f"watch {name}"))
-        self._tasks.append(asyncio.create_task(self._give_up(), name="first contact"))
+        self._running = True
+        for name in self._ports:
+            self._listen(name)
+        if self._complete:
+            _ = self._begin(self._give_up(), "first contact")
 
     async def stop(self) -> None:
         """Stop listening. Agents and what they do are not touched."""
-        for task in self._tasks:
+        self._running = False
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._watchers.clear()
+
+    # -- members that come and go
+
+    def admit(self, member: Member) -> None:
+        """A new member, or a new way to one that is known, which is silent until it is heard there."""
+        if member.node in self._states:
+            self._unwatch(member.node)
+            self._ports[member.node] = member.port
+            was = self._states[member.node]
+            self._states[member.node] = replace(was, silence=_UNHEARD if member.port else _NO_WAY)
+        else:
+            self._enter(member)
+            log.info("node is known", extra={"node": member.node})
+        if self._running:
+            self._listen(member.node)
+
+    def dismiss(self, node: str) -> None:
+        """Forget a member and all that it held: it is gone for good. Fine when there is none."""
+        if node in self._states:
+            log.warning("node is forgotten", extra={"node": node})
+            self._unwatch(node)
+            del self._ports[node], self._states[node]
+            self._contacted(node)
+
+    def complete(self) -> None:
+        """All members that there are have been admitted: ``settled`` is a matter of hearing them now."""
+        if not self._complete:
+            self._complete = True
+            _ = self._begin(self._give_up(), "first contact")
+            self._contacted("")
+
+    def _enter(self, member: Member) -> None:
+        self._ports[member.node] = member.port
+        self._states[member.node] = NodeState(name=member.node, silence=_UNHEARD if member.port else _NO_WAY)
+        if member.port is not None:
+            self._pending.add(member.node)
+
+    def _listen(self, name: str) -> None:
+        port = self._ports[name]
+        if port is not None:
+            watcher = Watcher(name, port, self._timing, heard=self._hear, lost=self._lose)
+            self._watchers[name] = self._begin(watcher.run(), f"watch {name}")
+
+    def _unwatch(self, name: str) -> None:
+        if (task := self._watchers.pop(name, None)) is not None:
+            task.cancel()
+
+    def _begin(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # -- the first contact
 
     @property
     def settled(self) -> bool:
@@ -102,9 +168,10 @@ class Fleet:
     def agent(self, name: str) -> AgentPort:
         """The way to one node's agent. NotFound as in ``node``; Unavailable, saying why, when it is silent."""
         state = self.node(name)
-        if not state.answering:
+        port = self._ports[name]
+        if port is None or not state.answering:
             raise Unavailable(f"node {name} does not answer: {state.silence}")
-        return self._ports[name]
+        return port
 
     def locate(self, volume: VolumeId) -> str | None:
         """The node that holds the volume by what was last heard; None proves nothing."""
@@ -133,12 +200,14 @@ class Fleet:
 
     def learn_publication(self, owner: str, ref: PublicationRef) -> None:
         """The agent of ``owner`` has just published it."""
-        if self.node(owner).publications.get((ref.volume, ref.node)) != ref:
+        state = self._states.get(owner)
+        if state is not None and state.publications.get((ref.volume, ref.node)) != ref:
             self._update(owner, Change(publications=(ref,)))
 
     def forget_publication(self, owner: str, volume: VolumeId, node: str) -> None:
         """The agent of ``owner`` has just ended that publication."""
-        self._states[owner] = without_publication(self.node(owner), volume, node)
+        if owner in self._states:
+            self._states[owner] = without_publication(self._states[owner], volume, node)
 
     def _update(self, name: str, change: Change) -> None:
         state = self._states.get(name)
@@ -166,7 +235,7 @@ class Fleet:
 
     def _contacted(self, name: str) -> None:
         self._pending.discard(name)
-        if not self._pending:
+        if self._complete and not self._pending:
             self._settled.set()
 
     async def _give_up(self) -> None:

@@ -62,8 +62,7 @@ class Watcher:
             return f"nothing was heard for {self._timing.silence:g} s"
         except DriverError as error:
             return str(error) or error.kind.value
-        except Exception as error:
-            # A watcher that died would leave its node answering for ever in our picture.
+        except Exception as error:  # a watcher that died would leave its node answering for ever in our picture
             log.exception("inventory stream failed", extra={"node": self._node})
             return f"its inventory cannot be read: {type(error).__name__}"
         finally:

@@ -18,10 +18,11 @@ from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
 from csi_driver.rpc import agent_convert as convert
 from csi_driver.rpc import inventory_convert
-from csi_driver.rpc.agent_link import NOTICE, AgentLink
+from csi_driver.rpc.agent_link import NOTICE, AgentLink, Link
 from csi_driver.rpc.gen import agent_pb2 as pb
 from csi_driver.rpc.gen.agent_pb2_grpc import AgentStub
 from csi_driver.rpc.interceptor import KIND_KEY
+from csi_driver.rpc.proven_link import Check, ProvenLink
 from csi_driver.settings import TlsSettings
 
 PATIENCE = 60.0
@@ -38,8 +39,9 @@ class AgentClient:
     """Implements ``fleet.port.AgentPort`` for the agent of ``node`` at ``address`` (``host:port``).
 
     The connection is made at the first call and again whenever it is lost. The server must prove to be the agent
-    of that very node. What does not come from the agent itself (no connection, no such verb, an answer that this
-    version cannot read) is Unavailable: it says nothing about the volume.
+    of that very node: by a certificate of the CA or, with ``check``, by a token. What does not come from the agent
+    itself (no connection, no such verb, an answer that this version cannot read) is Unavailable: it says nothing
+    about the volume.
     """
 
     def __init__(
@@ -51,10 +53,15 @@ class AgentClient:
         silence: float = SILENCE,
         notice: float = NOTICE,
         effects: Effects | None = None,
+        check: Check | None = None,
     ) -> None:
         self.effects = effects or Effects()
         self.node, self.address, self._silence = node, address, silence
-        self._link = AgentLink(node, address, tls, linger=PATIENCE, notice=notice)
+        self._link: Link = (
+            AgentLink(node, address, tls, linger=PATIENCE, notice=notice)
+            if check is None
+            else ProvenLink(node, address, tls, check, linger=PATIENCE, notice=notice)
+        )
 
     async def close(self) -> None:
         """Give up the connection and every call on it."""
@@ -66,7 +73,7 @@ class AgentClient:
 
     async def watch(self) -> AsyncGenerator[Change, None]:
         """See ``AgentPort``. Ends with Unavailable when the connection or the agent's heartbeat is lost."""
-        channel = self._link.channel()
+        channel = await self._link.channel()
         call = AgentStub(channel).Watch(pb.WatchRequest())
         try:
             while True:
@@ -75,7 +82,7 @@ class AgentClient:
                 if not isinstance(message, pb.Change):
                     raise Unavailable(f"the agent of node {self.node} ended its inventory")
                 yield self._read(inventory_convert.change_from, message)
-                if self._link.channel() is not channel:
+                if await self._link.channel() is not channel:
                     raise Unavailable(f"certificates were renewed: connecting to node {self.node} anew")
         except TimeoutError as error:
             raise Unavailable(f"no sign of life from the agent of node {self.node}") from error
@@ -159,13 +166,20 @@ class AgentClient:
         request: Q,
         read: Callable[[A], T],
     ) -> T:
-        channel = self._link.channel()
+        channel = await self._connected()
         limit = deadline.remaining()
         try:
             answer = await method(AgentStub(channel))(request, timeout=PATIENCE if limit is None else limit)
         except aio.AioRpcError as error:
             raise self._meaning(error, channel) from error
         return self._read(read, answer)
+
+    async def _connected(self) -> aio.Channel:
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                return await self._link.channel()
+        except TimeoutError as error:
+            raise Unavailable(f"the agent of node {self.node} at {self.address} has not answered in time") from error
 
     def _read(self, read: Callable[[A], T], answer: A) -> T:
         try:
@@ -178,6 +192,8 @@ class AgentClient:
         text = error.details() or error.code().name
         if kind is not None:
             return by_kind(kind)(text)
+        if error.code() is StatusCode.UNAVAILABLE:
+            self._link.doubt()
         if error.code() is StatusCode.UNIMPLEMENTED:
             return Unavailable(f"the agent of node {self.node} is too old for this: {text}")
         # Without a connection the call has not even arrived, let alone goes on.

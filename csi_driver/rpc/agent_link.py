@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from grpc import aio
 
@@ -21,7 +22,8 @@ NOTICE = 8.0
 """Seconds within which a host that answers nothing any more is given up, and with it every call to it."""
 
 
-def _options(node: str, notice: float) -> tuple[tuple[str, int | str], ...]:
+def channel_options(node: str, notice: float) -> tuple[tuple[str, int | str], ...]:
+    """Of a channel to the agent of ``node`` that gives up a silent host within ``notice`` seconds."""
     idle, answer = int(notice * 625), int(notice * 375)  # milliseconds before a ping, and for its answer
     return (
         ("grpc.ssl_target_name_override", agent_dns(node)),
@@ -42,6 +44,22 @@ def _options(node: str, notice: float) -> tuple[tuple[str, int | str], ...]:
     )
 
 
+class Link(Protocol):
+    """The way to one agent."""
+
+    async def channel(self) -> aio.Channel:
+        """The channel for the next call, to that agent and nobody else. Raises a DriverError when there is none."""
+        ...
+
+    def doubt(self) -> None:
+        """A call did not get through."""
+        ...
+
+    async def close(self) -> None:
+        """End every call."""
+        ...
+
+
 class AgentLink:
     """A channel to the agent of ``node`` that insists on that node's certificate.
 
@@ -50,12 +68,12 @@ class AgentLink:
     """
 
     def __init__(self, node: str, address: str, settings: TlsSettings, *, linger: float, notice: float) -> None:
-        self._options, self._address, self._tls, self._linger = _options(node, notice), address, settings, linger
+        self._options, self._address, self._tls, self._linger = channel_options(node, notice), address, settings, linger
         self._stamp: tls.Stamp | None = None
         self._channel: aio.Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    def channel(self) -> aio.Channel:
+    async def channel(self) -> aio.Channel:
         """The channel for the next call. InvalidRequest when there never were certificates to be read."""
         try:
             now = tls.stamp(self._tls)
@@ -67,6 +85,9 @@ class AgentLink:
             log.warning("certificates could not be read again", extra={"error": str(error)})
         assert self._channel is not None  # noqa: S101  # made by _replace, or there before
         return self._channel
+
+    def doubt(self) -> None:
+        """Nothing to do: a new certificate of the CA for that node is as good as the old one."""
 
     async def close(self) -> None:
         """End every call."""

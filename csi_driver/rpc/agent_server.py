@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import Message
 from grpc import aio
 
-from csi_driver.errors import Denied, InternalError, Unavailable
+from csi_driver.errors import Denied, InternalError, Unavailable, Unsupported
 from csi_driver.fleet.port import AgentPort
 from csi_driver.metrics.rpc import RpcMetrics
 from csi_driver.rpc import agent_convert as convert
@@ -34,13 +35,18 @@ _OPTIONS = (
 class AgentServicer:
     """The verbs, each one conversion in, one call, one conversion out."""
 
-    def __init__(self, agent: AgentPort, *, heartbeat: float = HEARTBEAT) -> None:
-        self._agent, self._heartbeat = agent, heartbeat
+    def __init__(self, agent: AgentPort, *, token: Path | None = None, heartbeat: float = HEARTBEAT) -> None:
+        self._agent, self._token, self._heartbeat = agent, token, heartbeat
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
         """End the inventory streams: nothing else of a server runs for ever."""
         self._stopping.set()
+
+    async def Prove(self, request: pb.ProveRequest, context: Context) -> pb.Proof:
+        if self._token is None:
+            raise Unsupported("this agent has no token: it is known by a certificate of the CA")
+        return pb.Proof(token=_read(self._token))
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.AgentInfo:
         return inventory_convert.info_to(await self._agent.describe())
@@ -110,7 +116,9 @@ class AgentServicer:
 
 
 class AgentServer:
-    """Serves one agent on ``listen`` (``address:port``; port 0 takes a free one)."""
+    """Serves one agent on ``listen`` (``address:port``; port 0 takes a free one). ``token`` is the file of the token
+    that it proves its node by, if it does so.
+    """
 
     def __init__(
         self,
@@ -119,10 +127,11 @@ class AgentServer:
         listen: str,
         tls_settings: TlsSettings,
         metrics: RpcMetrics,
+        token: Path | None = None,
         heartbeat: float = HEARTBEAT,
     ) -> None:
         self._listen, self._tls = listen, tls_settings
-        self._servicer = AgentServicer(agent, heartbeat=heartbeat)
+        self._servicer = AgentServicer(agent, token=token, heartbeat=heartbeat)
         interceptor = Interceptor(metrics, checks=(require_controller,), tells_kind=True)
         self._server = aio.server(interceptors=(interceptor,), options=_OPTIONS)
         service = pb.DESCRIPTOR.services_by_name["Agent"]
@@ -149,6 +158,14 @@ def require_controller(_request: Message, context: Context) -> None:
     if CONTROLLER_URI not in uris:
         holder = ", ".join(uris) or "a certificate without a role"
         raise Denied(f"agents obey the role controller only ({CONTROLLER_URI}); this call came from {holder}")
+
+
+def _read(token: Path) -> str:
+    """Read each time: kubelet writes a new one before the old one ends."""
+    try:
+        return token.read_text().strip()
+    except OSError as error:
+        raise InternalError(f"the token cannot be read: {token}: {error.strerror}") from error
 
 
 async def _end(*waits: asyncio.Future[Any]) -> None:

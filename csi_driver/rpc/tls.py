@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 
 import grpc
@@ -11,6 +13,9 @@ from csi_driver.errors import InvalidRequest
 from csi_driver.settings import TlsSettings
 
 log = logging.getLogger(__name__)
+
+PATIENCE = 5.0
+"""Seconds for a handshake."""
 
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -33,6 +38,36 @@ def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials:
     """What a client presents and trusts. Raises InvalidRequest when a file cannot be read."""
     ca, certificate, key = _read(tls)
     return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def pinned_credentials(tls: TlsSettings, certificate: bytes) -> grpc.ChannelCredentials:
+    """The same client that trusts this one server certificate (PEM) and nothing else: not our CA either. Raises
+    InvalidRequest when a file cannot be read.
+    """
+    _, own, key = _read(tls)
+    return grpc.ssl_channel_credentials(certificate, key, own)
+
+
+async def shown_certificate(tls: TlsSettings, host: str, port: int, name: str) -> bytes:
+    """The certificate (PEM) that the server there shows, and proves the key of, to our client certificate. Nothing is
+    checked: whose it is remains to be proven. Raises OSError or TimeoutError when no TLS server answers within
+    ``PATIENCE`` seconds, InvalidRequest as above.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])  # gRPC refuses who does not ask for it
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except OSError as error:
+        raise InvalidRequest(f"{tls.certificate} and {tls.key}: {error.strerror or error}") from error
+    async with asyncio.timeout(PATIENCE):
+        _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
+    shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.transport.abort()
+    if shown is None:
+        raise OSError("it shows no certificate")
+    return ssl.DER_cert_to_PEM_cert(shown).encode()
 
 
 def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials:

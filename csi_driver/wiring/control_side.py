@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 
 from csi_driver.control.context import Context
 from csi_driver.control.overdue import Overdue
 from csi_driver.control.secrets import LostSecrets
 from csi_driver.control.service import Controller
-from csi_driver.fleet.fleet import Fleet, Member
-from csi_driver.fleet.watcher import Timing
+from csi_driver.fleet.fleet import Fleet
 
 
 class ControlPart:
     """The controller over its members."""
 
-    def __init__(self, members: Sequence[Member], timing: Timing | None = None) -> None:
-        """Raises InvalidRequest when two members have one name."""
-        self._fleet = Fleet(members, timing)
-        context = Context(fleet=self._fleet)
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        context = Context(fleet=fleet)
         self._secrets = LostSecrets(context)
         self._overdue = Overdue(context)
         self.controller = Controller(context)

@@ -1,17 +1,23 @@
-"""``clinker controller``: CSI Identity and Controller over a static list of agents. Touches nothing of its host."""
+"""``clinker controller``: CSI Identity and Controller over its agents, which come from a list or from Kubernetes.
+
+Touches nothing of its host.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from csi_driver.errors import InvalidRequest
-from csi_driver.fleet.fleet import Member
+from csi_driver.fleet.fleet import Fleet, Member
+from csi_driver.kit.effects import Effects
 from csi_driver.metrics.rpc import RpcMetrics
 from csi_driver.rpc.agent_client import AgentClient
 from csi_driver.rpc.csi_server import CsiServer
-from csi_driver.settings import Settings
+from csi_driver.settings import FleetMember, KubernetesSettings, Settings, TlsSettings
 from csi_driver.wiring.control_side import ControlPart
 from csi_driver.wiring.effects import effects
+from csi_driver.wiring.health import HealthPart
 from csi_driver.wiring.metrics import MetricsPart
 from csi_driver.wiring.process import Part, run
 from csi_driver.wiring.servers import CsiPart
@@ -24,14 +30,18 @@ async def controller(settings: Settings) -> int:
 
 def parts(settings: Settings) -> tuple[Part, ...]:
     """What the process consists of, in the order of its start."""
-    tls = settings.controller.tls
-    if tls is None or not settings.controller.agents:
-        raise InvalidRequest("a controller needs [controller.tls] and [[controller.agents]] in its settings")
+    tls, chosen = settings.controller.tls, settings.controller
+    if tls is None or bool(chosen.agents) == bool(chosen.kubernetes):
+        raise InvalidRequest(
+            "a controller needs [controller.tls] and either [[controller.agents]] or [controller.kubernetes]"
+            " in its settings"
+        )
     layer = effects(settings)
-    clients = tuple(
-        AgentClient(member.node, member.address, tls, effects=layer) for member in settings.controller.agents
-    )
-    control = ControlPart([Member(client.node, client) for client in clients])
+    if chosen.kubernetes is None:
+        agents, fleet = _listed(chosen.agents, tls, layer)
+    else:
+        agents, fleet = _found(chosen.kubernetes, tls, layer)
+    control = ControlPart(fleet)
     metrics = MetricsPart(settings.metrics)
     server = CsiServer(
         settings.endpoint,
@@ -39,7 +49,22 @@ def parts(settings: Settings) -> tuple[Part, ...]:
         ready=lambda: control.controller.ready,
         controller=control.controller,
     )
-    return metrics, Connections(clients), control, CsiPart(server)
+    health = HealthPart(settings.health, ready=lambda: control.controller.ready)
+    return health, metrics, agents, control, CsiPart(server)
+
+
+def _listed(members: Sequence[FleetMember], tls: TlsSettings, layer: Effects) -> tuple[Part, Fleet]:
+    """Agents of a static list."""
+    clients = tuple(AgentClient(member.node, member.address, tls, effects=layer) for member in members)
+    return Connections(clients), Fleet([Member(client.node, client) for client in clients])
+
+
+def _found(settings: KubernetesSettings, tls: TlsSettings, layer: Effects) -> tuple[Part, Fleet]:
+    """Agents that Kubernetes knows."""
+    from csi_driver.wiring.discovery import DiscoveryPart  # 36 MiB, for this way only
+
+    fleet = Fleet([], complete=False)
+    return DiscoveryPart(settings, tls, fleet, layer), fleet
 
 
 class Connections:

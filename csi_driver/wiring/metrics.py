@@ -8,7 +8,8 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
-from csi_driver.errors import InternalError, InvalidRequest
+from csi_driver.errors import InternalError
+from csi_driver.wiring import listen as addresses
 
 
 class MetricsPart:
@@ -18,7 +19,7 @@ class MetricsPart:
         """Raises InvalidRequest when ``listen`` is no address."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._listen = _parse(listen) if listen else None
+        self._listen = addresses.parse("metrics", listen) if listen else None
         self._serving: tuple[WSGIServer, Thread] | None = None
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -42,10 +43,3 @@ class MetricsPart:
             server.shutdown()
             server.server_close()
             thread.join()
-
-
-def _parse(listen: str) -> tuple[str, int]:
-    address, _, port = listen.rpartition(":")
-    if not address or not port.isdigit() or int(port) > 65535:
-        raise InvalidRequest(f"metrics = {listen!r}: must be address:port, such as 127.0.0.1:9090 or [::1]:9090")
-    return address.strip("[]"), int(port)

@@ -9,9 +9,12 @@ from csi_driver.settings import Settings
 from csi_driver.wiring import lock
 from csi_driver.wiring.doors import HostDoors, host_doors
 from csi_driver.wiring.effects import effects
+from csi_driver.wiring.health import HealthPart
 from csi_driver.wiring.metrics import MetricsPart
 from csi_driver.wiring.node_side import AgentPart, PluginPart
+from csi_driver.wiring.own_key import OwnKeyPart, agent_tls
 from csi_driver.wiring.process import Part, run
+from csi_driver.wiring.registration import RegistrationPart
 from csi_driver.wiring.servers import AgentServerPart, CsiPart
 
 
@@ -27,12 +30,16 @@ def parts(settings: Settings, doors: HostDoors) -> tuple[Part, ...]:
     Pods are served first, and Probe is true at once: a volume that takes long to be exported again must neither keep
     a pod from ending nor get this process killed by its liveness probe.
     """
-    if not settings.agent.listen or settings.agent.tls is None:
-        raise InvalidRequest("a node needs agent.listen and [agent.tls] in its settings")
+    if not settings.agent.listen:
+        raise InvalidRequest("a node needs agent.listen in its settings")
+    tls, token = agent_tls(settings)
     metrics = MetricsPart(settings.metrics)
     counted = RpcMetrics(metrics.registry)
     plugin = PluginPart(settings, doors)
     agent = AgentPart(settings, doors, plugin.consumer)
     csi = CsiServer(settings.endpoint, counted, ready=lambda: True, node=plugin.plugin)
-    agents = AgentServerPart(agent.agent, settings.agent.listen, settings.agent.tls, counted)
-    return metrics, plugin, CsiPart(csi), agent, agents
+    registration = RegistrationPart(settings.kubelet, counted)
+    agents = AgentServerPart(agent.agent, settings.agent.listen, tls, token=token, metrics=counted)
+    health = HealthPart(settings.health, ready=lambda: agents.serving and registration.registered)
+    own_key = (OwnKeyPart(settings),) if token is not None else ()
+    return health, metrics, plugin, CsiPart(csi), registration, agent, *own_key, agents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from csi_driver.fleet.port import AgentPort
 from csi_driver.metrics.rpc import RpcMetrics
@@ -34,13 +35,17 @@ class CsiPart:
 class AgentServerPart:
     """The Agent service of a node process."""
 
-    def __init__(self, agent: AgentPort, listen: str, tls: TlsSettings, metrics: RpcMetrics) -> None:
-        self._server = AgentServer(agent, listen=listen, tls_settings=tls, metrics=metrics)
+    def __init__(
+        self, agent: AgentPort, listen: str, tls: TlsSettings, *, token: Path | None, metrics: RpcMetrics
+    ) -> None:
+        self._server = AgentServer(agent, listen=listen, tls_settings=tls, token=token, metrics=metrics)
+        self.serving = False
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def start(self) -> None:
         """See ``AgentServer.start``."""
         await self._server.start()
+        self.serving = True
 
     async def quiesce(self) -> None:
         """Take no more calls."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from csi_driver.fleet.fleet import Member
+from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.fleet.watcher import Timing
 from csi_driver.metrics.rpc import RpcMetrics
 from csi_driver.rpc.csi_server import CsiServer
@@ -11,6 +11,7 @@ from csi_driver.wiring import lock
 from csi_driver.wiring.control_side import ControlPart
 from csi_driver.wiring.doors import HostDoors, host_doors
 from csi_driver.wiring.effects import effects
+from csi_driver.wiring.health import HealthPart
 from csi_driver.wiring.identity import node_name
 from csi_driver.wiring.metrics import MetricsPart
 from csi_driver.wiring.node_side import AgentPart, PluginPart
@@ -32,7 +33,7 @@ def parts(settings: Settings, doors: HostDoors) -> tuple[Part, ...]:
     metrics = MetricsPart(settings.metrics)
     plugin = PluginPart(settings, doors)
     agent = AgentPart(settings, doors, plugin.consumer)
-    control = ControlPart([Member(node_name(settings), agent.agent)], Timing(silence=NEVER))
+    control = ControlPart(Fleet([Member(node_name(settings), agent.agent)], Timing(silence=NEVER)))
     csi = CsiServer(
         settings.endpoint,
         RpcMetrics(metrics.registry),
@@ -40,4 +41,5 @@ def parts(settings: Settings, doors: HostDoors) -> tuple[Part, ...]:
         controller=control.controller,
         node=plugin.plugin,
     )
-    return metrics, plugin, agent, control, CsiPart(csi)
+    health = HealthPart(settings.health, ready=lambda: control.controller.ready)
+    return health, metrics, plugin, agent, control, CsiPart(csi)

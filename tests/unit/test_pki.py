@@ -69,6 +69,20 @@ def test_a_node_s_certificate(pki: Path) -> None:
     assert purposes(certificate) == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
+def test_a_certificate_that_nobody_signs(tmp_path: Path) -> None:
+    for _ in range(2):  # over an older one too
+        assert main(["pki", "self", "--folder", str(tmp_path), "--name", "host-1"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["self.crt", "self.key"]
+    assert stat.S_IMODE((tmp_path / "self.key").stat().st_mode) == 0o600
+    certificate = read(tmp_path / "self.crt")
+    certificate.verify_directly_issued_by(certificate)
+    assert alternative_names(certificate) == ["host-1.agent.clinker", "urn:clinker:node:host-1"]
+    assert purposes(certificate) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    # Who trusts it trusts nothing that its key might sign.
+    assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert not certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+
+
 def test_how_long_it_is_good(pki: Path) -> None:
     assert issue(pki, "--role", "controller", "--days", "3") == 0
     end = read(pki / "controller.crt").not_valid_after_utc - datetime.now(UTC)

@@ -293,11 +293,17 @@ async def test_an_inventory_that_the_agent_ends_is_unavailable(connect: Connect,
         await drain(stream)
 
 
-async def test_an_agent_without_heartbeat_is_unavailable(connect: Connect) -> None:
-    stream = connect(silence=0.05).watch()  # the server sends one each 0.1 s
+async def test_an_agent_without_heartbeat_is_unavailable(pki: Pki, agent: FakeAgent) -> None:
+    metrics = RpcMetrics(CollectorRegistry())
+    server = AgentServer(agent, listen="127.0.0.1:0", tls_settings=pki.node("n1"), metrics=metrics, heartbeat=3600.0)
+    # The limit holds for the first message too, and so for the connection: far above what that takes.
+    client = AgentClient("n1", f"127.0.0.1:{await server.start()}", pki.controller(), silence=2.0)
+    stream = client.watch()
     await anext(stream)
     with pytest.raises(Unavailable, match="no sign of life"):
         await drain(stream)
+    await client.close()
+    await server.stop(grace=0)
 
 
 async def test_a_stopping_server_ends_its_streams(pki: Pki, agent: FakeAgent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import sys
 import urllib.request
@@ -10,10 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from csi_driver.errors import InternalError, InvalidRequest, Unavailable
+from csi_driver.errors import CommandFailed, InternalError, InvalidRequest, Unavailable
 from csi_driver.kit.effects import Effects
 from csi_driver.kit.run import Command, HostRunner
-from csi_driver.settings import AgentSettings, Settings
+from csi_driver.settings import (
+    AgentSettings,
+    ControllerSettings,
+    FleetMember,
+    IdentitySettings,
+    KubernetesSettings,
+    Settings,
+)
 from csi_driver.testing.faults import KillProcess
 from csi_driver.testing.host import SimHost
 from csi_driver.wiring import controller, lock, node
@@ -21,6 +29,7 @@ from csi_driver.wiring.doors import ATTACHMENTS, JOURNAL, STAGES, HostDoors
 from csi_driver.wiring.effects import effects
 from csi_driver.wiring.identity import NodeIdentity, node_name
 from csi_driver.wiring.metrics import MetricsPart
+from csi_driver.wiring.own_key import OwnKeyPart, agent_tls
 from tests.unit.rpc_fakes import Pki
 
 # -- the folder lock
@@ -127,12 +136,25 @@ def test_the_fault_layer_is_put_in_only_when_it_is_asked_for() -> None:
         effects(Settings(fault_plan="oops"))
 
 
-def test_a_controller_needs_agents() -> None:
-    with pytest.raises(InvalidRequest, match=r"controller\.agents"):
-        controller.parts(Settings())
+async def test_a_controller_needs_agents_in_one_way(tmp_path: Path) -> None:
+    listed = (FleetMember(node="n1", address="127.0.0.1:1"),)
+    found = KubernetesSettings(namespace="clinker", selector="app=node", service_account="clinker-node")
+    tls = Pki(tmp_path).controller()
+    for wrong in (
+        ControllerSettings(),
+        ControllerSettings(agents=listed),
+        ControllerSettings(tls=tls),
+        ControllerSettings(tls=tls, agents=listed, kubernetes=found),
+    ):
+        with pytest.raises(InvalidRequest, match=r"either \[\[controller\.agents\]\] or \[controller\.kubernetes\]"):
+            controller.parts(Settings(controller=wrong))
+    for right in (ControllerSettings(tls=tls, agents=listed), ControllerSettings(tls=tls, kubernetes=found)):
+        names = [type(part).__name__ for part in controller.parts(Settings(controller=right))]
+        assert names[0] == "HealthPart"
+        assert names[-2:] == ["ControlPart", "CsiPart"]
 
 
-async def test_a_node_needs_certificates(tmp_path: Path) -> None:
+async def test_a_node_needs_one_identity(tmp_path: Path) -> None:
     host = SimHost("n1")
     doors = HostDoors(
         storage=host.storage,
@@ -144,5 +166,36 @@ async def test_a_node_needs_certificates(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=r"agent\.tls"):
         node.parts(Settings(agent=AgentSettings(listen="127.0.0.1:0")), doors)
     tls = Pki(tmp_path).node("n1")
-    parts = node.parts(Settings(agent=AgentSettings(listen="127.0.0.1:0", tls=tls)), doors)
-    assert [type(part).__name__ for part in parts][-1] == "AgentServerPart"
+    own = IdentitySettings(ca=tls.ca, token=tmp_path / "token")
+    with pytest.raises(InvalidRequest, match=r"agent\.tls"):
+        node.parts(Settings(agent=AgentSettings(listen="127.0.0.1:0", tls=tls, identity=own)), doors)
+    with pytest.raises(InvalidRequest, match=r"agent\.listen"):
+        node.parts(Settings(agent=AgentSettings(tls=tls)), doors)
+
+    def names(agent: AgentSettings) -> list[str]:
+        return [type(part).__name__ for part in node.parts(Settings(agent=agent), doors)]
+
+    issued = names(AgentSettings(listen="127.0.0.1:0", tls=tls))
+    assert issued[-1] == "AgentServerPart"
+    assert "OwnKeyPart" not in issued
+    assert names(AgentSettings(listen="127.0.0.1:0", identity=own))[-2:] == ["OwnKeyPart", "AgentServerPart"]
+
+
+# -- the agent's own key
+
+
+async def test_an_agent_makes_a_new_key_at_each_start(tmp_path: Path) -> None:
+    identity = IdentitySettings(ca=tmp_path / "ca.crt", token=tmp_path / "token")
+    settings = Settings(node="n1", run_folder=tmp_path, agent=AgentSettings(identity=identity))
+    tls, token = agent_tls(settings)
+    assert token == identity.token
+    keys = set()
+    for _ in range(2):
+        part = OwnKeyPart(settings)
+        await part.start()
+        keys.add(tls.key.read_bytes())
+        assert tls.key.stat().st_mode & 0o777 == 0o600
+        assert tls.certificate.read_bytes().startswith(b"-----BEGIN CERTIFICATE-----")
+    assert len(keys) == 2
+    with pytest.raises(CommandFailed, match="cannot be a node's name"):
+        await OwnKeyPart(dataclasses.replace(settings, node="Not A Node")).start()

@@ -34,6 +34,11 @@ class AgentStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Prove = channel.unary_unary(
+                '/clinker.agent.v1.Agent/Prove',
+                request_serializer=agent__pb2.ProveRequest.SerializeToString,
+                response_deserializer=agent__pb2.Proof.FromString,
+                _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/clinker.agent.v1.Agent/Describe',
                 request_serializer=agent__pb2.DescribeRequest.SerializeToString,
@@ -108,6 +113,13 @@ class AgentStub:
 
 class AgentServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def Prove(self, request, context):
+        """Who the agent is, for a controller that does not trust its certificate yet; no other verb is called before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -197,6 +209,11 @@ class AgentServicer:
 
 def add_AgentServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Prove': grpc.unary_unary_rpc_method_handler(
+                    servicer.Prove,
+                    request_deserializer=agent__pb2.ProveRequest.FromString,
+                    response_serializer=agent__pb2.Proof.SerializeToString,
+            ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
                     request_deserializer=agent__pb2.DescribeRequest.FromString,
@@ -277,6 +294,33 @@ def add_AgentServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Agent:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Prove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clinker.agent.v1.Agent/Prove',
+            agent__pb2.ProveRequest.SerializeToString,
+            agent__pb2.Proof.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Describe(request,

@@ -19,6 +19,8 @@ GRPC_VERSION: str
 
 class AgentStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
+    Prove: _aio.UnaryUnaryMultiCallable[_agent_pb2.ProveRequest, _agent_pb2.Proof]
+    """Who the agent is, for a controller that does not trust its certificate yet; no other verb is called before."""
     Describe: _aio.UnaryUnaryMultiCallable[_agent_pb2.DescribeRequest, _agent_pb2.AgentInfo]
     Watch: _aio.UnaryStreamMultiCallable[_agent_pb2.WatchRequest, _agent_pb2.Change]
     """One full change at once, then each change as it happens. An empty change is a sign of life."""
@@ -36,6 +38,14 @@ class AgentStub:
     Release: _aio.UnaryUnaryMultiCallable[_agent_pb2.ReleaseRequest, _agent_pb2.Done]
 
 class AgentServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def Prove(
+        self,
+        request: _agent_pb2.ProveRequest,
+        context: _aio.ServicerContext[_agent_pb2.ProveRequest, _abc.Awaitable[_agent_pb2.Proof]],
+    ) -> _abc.Awaitable[_agent_pb2.Proof]:
+        """Who the agent is, for a controller that does not trust its certificate yet; no other verb is called before."""
+
     @_abc_1.abstractmethod
     def Describe(
         self,

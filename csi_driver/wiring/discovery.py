@@ -1,0 +1,75 @@
+"""A controller's agents, found in Kubernetes: keeps the fleet as Kubernetes says, and a client for each agent."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from csi_driver.fleet.fleet import Fleet, Member
+from csi_driver.kit.effects import Effects
+from csi_driver.kube import api
+from csi_driver.kube.agents import Agents, Discovery
+from csi_driver.kube.proof import TokenReviews
+from csi_driver.rpc.agent_client import AgentClient
+from csi_driver.settings import KubernetesSettings, TlsSettings
+
+
+class DiscoveryPart:
+    """Follows Kubernetes from ``start`` to ``close``."""
+
+    def __init__(self, settings: KubernetesSettings, tls: TlsSettings, fleet: Fleet, effects: Effects) -> None:
+        self._settings, self._tls, self._fleet, self._effects = settings, tls, fleet, effects
+        self._api: api.Api | None = None
+        self._proofs: TokenReviews | None = None
+        self._clients: dict[str, AgentClient] = {}
+        self._known: Agents = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self.tasks: tuple[asyncio.Task[None], ...] = ()
+
+    async def start(self) -> None:
+        """Begin; does not wait for the API server. InvalidRequest when the way to it is not known."""
+        self._api = await api.connect(self._settings.kubeconfig)
+        self._proofs = TokenReviews(self._api, self._settings)
+        discovery = Discovery(self._api, self._settings, self._take)
+        self.tasks = (asyncio.create_task(discovery.run(), name="discovery"),)
+
+    async def quiesce(self) -> None:
+        """Calls that run may still need the clients."""
+        for task in self.tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def close(self) -> None:
+        """End every call."""
+        await asyncio.gather(*(client.close() for client in self._clients.values()), *self._closing)
+        if self._api is not None:
+            await self._api.close()
+
+    def _take(self, known: Agents) -> None:
+        """These are the known nodes now."""
+        for node in self._known.keys() - known.keys():
+            self._fleet.dismiss(node)
+            self._retire(node)
+        for node, address in known.items():
+            if node not in self._known or self._known[node] != address:
+                self._retire(node)
+                self._fleet.admit(Member(node, self._client(node, address)))
+        self._known = known
+        self._fleet.complete()
+
+    def _client(self, node: str, address: str) -> AgentClient | None:
+        if not address or self._proofs is None:
+            return None
+        host = f"[{address}]" if ":" in address else address
+        way = f"{host}:{self._settings.port}"
+        client = AgentClient(node, way, self._tls, effects=self._effects, check=self._proofs.check)
+        self._clients[node] = client
+        return client
+
+    def _retire(self, node: str) -> None:
+        client = self._clients.pop(node, None)
+        if client is not None:
+            task = asyncio.create_task(client.close(), name=f"close {node}")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
