@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.lab import Host, Lab
 from tests.lab.process import GuestProcess
+from tests.lab.waiting import eventually
 from tests.stack.csi import Csi
 from tests.stack.leftovers import leftovers
 
@@ -46,8 +47,13 @@ class Stack:
         self.issue_certificates()
         for host in self.lab.hosts:
             self.prepare(host)
-        self.start()
-        self.await_ready()
+        nodes = [host.name for host in self.lab.hosts]
+        self.start(nodes)
+        self.await_ready(nodes)
+        # A controller is ready once each agent was heard or refused: one that starts beside them finds them refusing.
+        eventually(lambda: all(map(_serves, self.lab.hosts)), within=READY)
+        self.start(["controller"])
+        self.await_ready(["controller"])
 
     def prepare(self, host: Host) -> None:
         """Code and settings for one host, and a volume group with a thin pool when it has a disk."""
@@ -197,6 +203,11 @@ def make_pool(host: Host, disks: Sequence[str] = ()) -> None:
         return
     host.run(["vgcreate", "--metadatasize", "64m", VG, *(disks or host.disks)])
     host.run(["lvcreate", "--type", "thin-pool", "-l", "70%VG", "-n", THIN_POOL, "-Zy", "-c", "64k", VG])
+
+
+def _serves(host: Host) -> bool:
+    """Whether the Agent service of a host is there: it comes last, long after Probe says ready."""
+    return host.run(["ss", "-Hltn", f"sport = :{AGENT_PORT}"]).stdout != ""
 
 
 def _tls(name: str) -> str:
