@@ -109,6 +109,8 @@ class KubernetesSettings:
     """Of the agents' tokens: none that the API server takes for itself."""
     kubeconfig: str = ""
     """A file; empty: the service account of this process's pod."""
+    lease: str = "clinker-controller"
+    """In that namespace: of several controllers its holder alone writes StorageNodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ def views(context: Context, layout: Layout) -> tuple[PoolView, ...]:
                 PoolView(
                     pool=pool,
                     silence=state.silence,
+                    withheld=state.withheld,
                     labels=state.labels,
                     exported=bool(state.portals),
                     reserved=reserved,

@@ -101,6 +101,13 @@ class Fleet:
             del self._ports[node], self._states[node]
             self._contacted(node)
 
+    def withhold(self, node: str, why: str) -> None:
+        """Nothing new is to be made there, and why; empty: it may again. Fine when no node has that name."""
+        state = self._states.get(node)
+        if state is not None and state.withheld != why:
+            log.info("node is withheld" if why else "node takes volumes again", extra={"node": node, "why": why})
+            self._states[node] = replace(state, withheld=why)
+
     def complete(self) -> None:
         """All members that there are have been admitted: ``settled`` is a matter of hearing them now."""
         if not self._complete:

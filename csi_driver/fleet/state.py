@@ -19,6 +19,8 @@ class NodeState:
     name: str
     silence: str = "has not been heard yet"
     """Why the node does not answer, in words; empty when it does."""
+    withheld: str = ""
+    """Why the operator wants nothing new to be made there, in words; empty when it may."""
     info: AgentInfo | None = None
     pools: tuple[Pool, ...] = ()
     volumes: Mapping[VolumeId, Volume] = field(default_factory=dict)
@@ -67,7 +69,7 @@ def apply(state: NodeState, change: Change) -> NodeState:
     A message may be older than what the answer to a verb has told us since. So a volume that was finished is no claim
     again and none becomes smaller; and what was seen to go does not come back before the agent has said so itself.
     """
-    base = NodeState(name=state.name, info=state.info) if change.full else state
+    base = NodeState(name=state.name, withheld=state.withheld, info=state.info) if change.full else state
     volumes, publications = dict(base.volumes), dict(base.publications)
     gone, ended = set(base.gone), dict(base.ended)
     for volume in change.volumes:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from csi_driver import DRIVER_NAME
+from csi_driver.kube import storage_node
 from csi_driver.kube.api import Api, Json
 from csi_driver.kube.informer import NAMES_ONLY, Informer, Pauses, Source
 from csi_driver.settings import KubernetesSettings
@@ -29,6 +30,10 @@ class AgentPod:
 
 Agents = Mapping[str, str]
 """Known nodes, each with the IP of its agent; empty when no pod has been seen there yet."""
+
+
+Withheld = Mapping[str, str]
+"""Nodes where the operator wants nothing new, each with the reason in words."""
 
 
 def read_pod(item: Json) -> AgentPod | None:
@@ -57,45 +62,80 @@ def read_name(_item: Json) -> bool | None:
     return True
 
 
-def known(before: Agents, pods: Collection[AgentPod], nodes: Collection[str], registered: Collection[str]) -> Agents:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What there is, in the API server's words: names of nodes, but for the pods."""
+
+    pods: Collection[AgentPod] = ()
+    nodes: Collection[str] = ()
+    registered: Collection[str] = ()
+    """Where kubelet has our driver."""
+    stored: Collection[str] = ()
+    """That have a StorageNode."""
+
+
+def known(before: Agents, seen: Seen) -> Agents:
     """The known nodes now. A node that was known stays so while its Node object exists, with the last address: its
-    agent may be silent, and is neither empty nor gone.
+    agent may be silent, and is neither empty nor gone. One with a StorageNode is known until the operator deletes that.
     """
     # The last one counts: of two pods, during an update, the new one, and in any case one that has an address.
-    ranked = sorted(pods, key=lambda pod: (bool(pod.address), not pod.ending, pod.made))
-    seen = {pod.node: pod.address for pod in ranked}
-    kept = {node for node in before if node in nodes}
-    return {node: seen.get(node) or before.get(node, "") for node in sorted(kept.union(seen, registered))}
+    ranked = sorted(seen.pods, key=lambda pod: (bool(pod.address), not pod.ending, pod.made))
+    addresses = {pod.node: pod.address for pod in ranked}
+    kept = {node for node in before if node in seen.nodes}
+    names = sorted(kept.union(addresses, seen.registered, seen.stored))
+    return {node: addresses.get(node) or before.get(node, "") for node in names}
 
 
 class Discovery:
-    """Follows pods, Nodes and CSINodes; ``told`` gets the known nodes when all three have been listed, and whenever
-    they change. It must not wait.
+    """Follows pods, Nodes, CSINodes and StorageNodes. ``told`` gets the known nodes, and why the operator withholds
+    some of them, when all have been listed and whenever that changes; it must not wait.
     """
 
     def __init__(
-        self, api: Api, settings: KubernetesSettings, told: Callable[[Agents], None], pauses: Pauses | None = None
+        self,
+        api: Api,
+        settings: KubernetesSettings,
+        told: Callable[[Agents, Withheld], None],
+        pauses: Pauses | None = None,
     ) -> None:
         self._told = told
-        self._agents: Agents | None = None
+        self._known: tuple[Agents, Withheld] | None = None
         pods = Source(path=f"/api/v1/namespaces/{settings.namespace}/pods", selector=settings.selector)
         nodes = Source(path="/api/v1/nodes", accept=NAMES_ONLY)
         registered = Source(path="/apis/storage.k8s.io/v1/csinodes")
+        stored = Source(path=storage_node.PATH)
         look = self._look
         self._pods = Informer(api, pods, read=read_pod, changed=look, pauses=pauses)
         self._nodes = Informer(api, nodes, read=read_name, changed=look, pauses=pauses)
         self._registered = Informer(api, registered, read=read_csi_node, changed=look, pauses=pauses)
+        self._intents: Withheld | None = None
+        self.stored = Informer(api, stored, read=storage_node.read, changed=self._look_at_stored, pauses=pauses)
 
     async def run(self) -> None:
         """Never returns; cancel it."""
         async with asyncio.TaskGroup() as group:
-            for informer in (self._pods, self._nodes, self._registered):
+            for informer in (self._pods, self._nodes, self._registered, self.stored):
                 group.create_task(informer.run())
 
+    def _look_at_stored(self) -> None:
+        """Most of their changes are of their status, which is written by us."""
+        intents = {name: each.withheld for name, each in self.stored.objects.items()}
+        if intents != self._intents:
+            self._intents = intents
+            self._look()
+
     def _look(self) -> None:
-        if not (self._pods.synced and self._nodes.synced and self._registered.synced):
+        synced = self._pods.synced and self._nodes.synced and self._registered.synced
+        if not synced or self._intents is None:
             return
-        now = known(self._agents or {}, self._pods.objects.values(), self._nodes.objects, self._registered.objects)
-        if now != self._agents:
-            self._agents = now
-            self._told(now)
+        seen = Seen(
+            pods=self._pods.objects.values(),
+            nodes=self._nodes.objects,
+            registered=self._registered.objects,
+            stored=self._intents,
+        )
+        before = self._known[0] if self._known else {}
+        now = (known(before, seen), {name: why for name, why in self._intents.items() if why})
+        if now != self._known:
+            self._known = now
+            self._told(*now)

@@ -1,4 +1,4 @@
-"""The Kubernetes API as JSON: get, post, watch.
+"""The Kubernetes API as JSON: get, post, put, change, watch.
 
 The official client knows where the API server is and who we are, and keeps the token fresh. Its models are not used:
 of thousands of objects we read a few fields each.
@@ -14,11 +14,13 @@ from typing import Any
 import aiohttp
 from kubernetes.aio import client, config
 
-from csi_driver.errors import Denied, DriverError, InvalidRequest, NotFound, Precondition, Unavailable
+from csi_driver.errors import Busy, Denied, DriverError, InvalidRequest, NotFound, Precondition, Unavailable
 
 Json = Mapping[str, Any]
 
 JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
 PATIENCE = 30.0
 """Seconds for one answer."""
 WATCH = 240
@@ -29,6 +31,10 @@ LONGEST_LINE = 8 * 1024 * 1024
 
 class Expired(Precondition):
     """The API server no longer knows the version to go on from: everything must be listed again."""
+
+
+class Conflict(Busy):
+    """Somebody else was faster: the object was made, or changed, meanwhile."""
 
 
 class Api:
@@ -51,8 +57,26 @@ class Api:
             return _parse(await response.read())
 
     async def post(self, path: str, body: Json) -> Json:
-        """What the API server makes of ``body``."""
-        async with self._request("POST", path, {}, accept=JSON, limit=PATIENCE, body=body) as response:
+        """What the API server makes of ``body``. Conflict when there is an object of that name."""
+        async with self._request("POST", path, {}, limit=PATIENCE, body=body) as response:
+            return _parse(await response.read())
+
+    async def put(self, path: str, body: Json) -> Json:
+        """The object, replaced. Conflict when ``body`` is not made from its latest version."""
+        async with self._request("PUT", path, {}, limit=PATIENCE, body=body) as response:
+            return _parse(await response.read())
+
+    async def merge(self, path: str, body: Json) -> Json:
+        """The object with the fields of ``body`` over its own, and without those that are None (RFC 7396). With
+        ``metadata.resourceVersion`` in it: Conflict when that is not the latest.
+        """
+        async with self._request("PATCH", path, {}, limit=PATIENCE, body=body, sent=MERGE_PATCH) as response:
+            return _parse(await response.read())
+
+    async def set(self, path: str, field: str, value: Json) -> Json:
+        """The object with just ``value`` as its top-level ``field`` (RFC 6902, "add")."""
+        body: list[Json] = [{"op": "add", "path": f"/{field}", "value": value}]
+        async with self._request("PATCH", path, {}, limit=PATIENCE, body=body, sent=JSON_PATCH) as response:
             return _parse(await response.read())
 
     async def watch(
@@ -77,14 +101,22 @@ class Api:
 
     @asynccontextmanager
     async def _request(
-        self, method: str, path: str, query: Mapping[str, str], *, accept: str, limit: float, body: Json | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        limit: float,
+        accept: str = JSON,
+        sent: str = JSON,
+        body: Json | list[Json] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
             prepared = await self._client.param_serialize(
                 method,
                 path,
                 query_params=list(query.items()),
-                header_params={"Accept": accept, "Content-Type": JSON},
+                header_params={"Accept": accept, "Content-Type": sent},
                 body=body,
                 auth_settings=["BearerToken"],
             )
@@ -119,6 +151,7 @@ _MEANINGS: Mapping[int, type[DriverError]] = {
     401: Denied,
     403: Denied,
     404: NotFound,
+    409: Conflict,
     410: Expired,
     422: InvalidRequest,
 }

@@ -43,6 +43,8 @@ class PoolView:
     pool: Pool
     silence: str = ""
     """Why its node does not answer; empty when it does."""
+    withheld: str = ""
+    """Why the operator wants nothing new to be made on its node; empty when it may."""
     labels: Mapping[str, str]
     """The node's topology labels."""
     exported: bool = False

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import socket
 from contextlib import suppress
 
 from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.kit.effects import Effects
 from csi_driver.kube import api
-from csi_driver.kube.agents import Agents, Discovery
+from csi_driver.kube.agents import Agents, Discovery, Withheld
+from csi_driver.kube.lease import Lease
 from csi_driver.kube.proof import TokenReviews
+from csi_driver.kube.storage_nodes import PERIOD, StorageNodes
 from csi_driver.rpc.agent_client import AgentClient
 from csi_driver.settings import KubernetesSettings, TlsSettings
 
@@ -17,12 +21,23 @@ from csi_driver.settings import KubernetesSettings, TlsSettings
 class DiscoveryPart:
     """Follows Kubernetes from ``start`` to ``close``."""
 
-    def __init__(self, settings: KubernetesSettings, tls: TlsSettings, fleet: Fleet, effects: Effects) -> None:
+    def __init__(
+        self,
+        settings: KubernetesSettings,
+        tls: TlsSettings,
+        fleet: Fleet,
+        effects: Effects,
+        *,
+        period: float = PERIOD,
+    ) -> None:
+        """``period``: seconds between two looks at what is to be written."""
+        self._period = period
         self._settings, self._tls, self._fleet, self._effects = settings, tls, fleet, effects
         self._api: api.Api | None = None
         self._proofs: TokenReviews | None = None
         self._clients: dict[str, AgentClient] = {}
         self._known: Agents = {}
+        self._lease: Lease | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -31,7 +46,14 @@ class DiscoveryPart:
         self._api = await api.connect(self._settings.kubeconfig)
         self._proofs = TokenReviews(self._api, self._settings)
         discovery = Discovery(self._api, self._settings, self._take)
-        self.tasks = (asyncio.create_task(discovery.run(), name="discovery"),)
+        # The name of a pod is its host's; two processes on one host are two as well.
+        identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+        lease = self._lease = Lease(self._api, self._settings.namespace, self._settings.lease, identity)
+        writer = StorageNodes(self._api, self._fleet, discovery.stored, period=self._period)
+        self.tasks = (
+            asyncio.create_task(discovery.run(), name="discovery"),
+            asyncio.create_task(lease.run(writer.run), name="lease"),
+        )
 
     async def quiesce(self) -> None:
         """Calls that run may still need the clients."""
@@ -39,6 +61,8 @@ class DiscoveryPart:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if self._lease is not None:
+            await self._lease.release()
 
     async def close(self) -> None:
         """End every call."""
@@ -46,8 +70,8 @@ class DiscoveryPart:
         if self._api is not None:
             await self._api.close()
 
-    def _take(self, known: Agents) -> None:
-        """These are the known nodes now."""
+    def _take(self, known: Agents, withheld: Withheld) -> None:
+        """These are the known nodes now, and those of them that are to get nothing new."""
         for node in self._known.keys() - known.keys():
             self._fleet.dismiss(node)
             self._retire(node)
@@ -56,6 +80,8 @@ class DiscoveryPart:
                 self._retire(node)
                 self._fleet.admit(Member(node, self._client(node, address)))
         self._known = known
+        for node in known:
+            self._fleet.withhold(node, withheld.get(node, ""))
         self._fleet.complete()
 
     def _client(self, node: str, address: str) -> AgentClient | None:

@@ -45,6 +45,12 @@ class KubeServer:
     """
 
     PODS, NODES, CSI_NODES = "/api/v1/namespaces/clinker/pods", "/api/v1/nodes", "/apis/storage.k8s.io/v1/csinodes"
+    STORAGE_NODES = "/apis/clinker.io/v1alpha1/storagenodes"
+    LEASES = "/apis/coordination.k8s.io/v1/namespaces/clinker/leases"
+    REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+
+    SINGLE = (LEASES,)
+    """Collections whose objects are asked for one by one, and may not be there."""
 
     def __init__(self) -> None:
         self.version = 100
@@ -108,14 +114,42 @@ class KubeServer:
         if self.failures[request.path]:
             status = self.failures[request.path].pop(0)
             return web.json_response({"kind": "Status", "message": f"told to answer {status}"}, status=status)
-        if request.method == "POST":
+        if request.method != "GET":
             body = await request.json()
             self.bodies.append(body)
-            return web.json_response({**body, "status": self.reviews.get(body["spec"]["token"], {})}, status=201)
+            if request.path == self.REVIEWS:
+                return web.json_response({**body, "status": self.reviews.get(body["spec"]["token"], {})}, status=201)
+            return await self._change(request, body)
+        folder, _, name = request.path.rpartition("/")
+        if name in self.objects.get(folder, {}) or (folder in self.SINGLE and request.path not in self.objects):
+            return self._single(folder, name)
         if "watch" in request.query:
             return await self._watch(request)
         items = list(self.objects[request.path].values())
         return web.json_response({"metadata": {"resourceVersion": str(self.version)}, "items": items})
+
+    def _single(self, folder: str, name: str) -> web.StreamResponse:
+        found = self.objects[folder].get(name)
+        return _refusal(404, "not found") if found is None else web.json_response(found)
+
+    async def _change(self, request: web.Request, body: Any) -> web.StreamResponse:
+        """POST into a collection; PUT, and PATCH in both ways, of an object in one."""
+        if request.method == "POST":
+            if body["metadata"]["name"] in self.objects[request.path]:
+                return _refusal(409, "already exists")
+            await self.put(request.path, body)
+            return web.json_response(self.objects[request.path][body["metadata"]["name"]], status=201)
+        folder, _, name = request.path.removesuffix("/status").rpartition("/")
+        there = self.objects[folder].get(name)
+        if there is None:
+            return _refusal(404, "not found")
+        if isinstance(body, list):
+            await self.put(folder, {**there, **{each["path"].removeprefix("/"): each["value"] for each in body}})
+            return web.json_response(self.objects[folder][name])
+        if body.get("metadata", {}).get("resourceVersion", "") not in ("", there["metadata"]["resourceVersion"]):
+            return _refusal(409, "the object has been modified")
+        await self.put(folder, body if request.method == "PUT" else _merged(there, body))
+        return web.json_response(self.objects[folder][name])
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response, cut = web.StreamResponse(), self._cut
@@ -150,6 +184,20 @@ class KubeServer:
         }
         path.write_text(json.dumps(config))
         return path
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response({"kind": "Status", "message": message}, status=status)
+
+
+def _merged(there: Any, change: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(change, dict):
+        return change
+    found = dict(there) if isinstance(there, dict) else {}
+    for key, value in change.items():
+        found[key] = _merged(found.get(key), value)
+    return {key: value for key, value in found.items() if value is not None}
 
 
 @asynccontextmanager

@@ -111,6 +111,6 @@ def test_the_driver_object_says_what_the_driver_does() -> None:
 
 
 def test_all_that_is_in_a_namespace_is_in_the_releases() -> None:
-    cluster_wide = {"CSIDriver", "StorageClass", "ClusterRole", "ClusterRoleBinding"}
+    cluster_wide = {"CSIDriver", "StorageClass", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
     for each in render().objects:
         assert (each["metadata"].get("namespace") == "storage") == (each["kind"] not in cluster_wide)

@@ -7,10 +7,14 @@ import logging
 
 import pytest
 
-from csi_driver.errors import NotFound, Unavailable
+from csi_driver.control.requests import CreateVolume, GetCapacity, PublishVolume
+from csi_driver.errors import NoCapacity, NotFound, Unavailable
 from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.model.ids import VolumeId
-from tests.unit.fake_agents import QUICK, FakeAgent, until
+from csi_driver.model.sizes import GIB
+from csi_driver.model.topology import Segment, Topology
+from csi_driver.model.volume import Limits
+from tests.unit.fake_agents import MOUNT, QUICK, Cluster, FakeAgent, made, until
 from tests.unit.test_fleet_watch import volume
 
 
@@ -125,3 +129,25 @@ async def test_the_last_one_missing_may_go() -> None:
     assert fleet.settled
     await fleet.start()
     await fleet.stop()
+
+
+async def test_a_node_that_is_withheld_gets_nothing_new_and_everything_else_goes_on() -> None:
+    async with Cluster(FakeAgent("n1"), FakeAgent("n2")) as cluster:
+        there = await made(cluster, "a", on="n1")
+        cluster.fleet.withhold("n1", "the node is cordoned")
+        cluster.fleet.withhold("never-there", "the node is cordoned")
+        cluster["n1"].tell_all()  # what an agent tells is another matter
+        await until(lambda: bool(cluster.fleet.node("n1").volumes))
+        assert cluster.fleet.node("n1").withheld == "the node is cordoned"
+        topology = Topology(preferred=(Segment.node("n1"),))
+        request = CreateVolume(name="b", capabilities=(MOUNT,), limits=Limits(GIB), topology=topology)
+        volume = VolumeId.parse((await cluster.controller.create_volume(request)).id)
+        assert volume is not None
+        assert cluster.fleet.locate(volume) == "n2"
+        await cluster.controller.publish_volume(PublishVolume(id=str(there), node="n1", capability=MOUNT))
+        cluster.fleet.withhold("n2", "the node is being drained")
+        with pytest.raises(NoCapacity, match=r"n1/data.*the node is cordoned.*n2/data.*the node is being drained"):
+            await cluster.controller.create_volume(CreateVolume(name="c", capabilities=(MOUNT,), limits=Limits(GIB)))
+        assert (await cluster.controller.get_capacity(GetCapacity())).maximum == 0
+        cluster.fleet.withhold("n1", "")
+        assert await made(cluster, "c", on="n1")

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from csi_driver import DRIVER_NAME
-from csi_driver.kube.agents import AgentPod, Agents, Discovery, known, read_csi_node, read_pod
+from csi_driver.kube.agents import AgentPod, Agents, Discovery, Seen, Withheld, known, read_csi_node, read_pod
 from csi_driver.kube.informer import Pauses
 from csi_driver.settings import KubernetesSettings
 from tests.unit.fake_agents import until
@@ -26,25 +26,33 @@ def agent(node: str, address: str = "10.0.0.1", *, ending: bool = False, made: s
 
 
 def test_a_node_with_our_pod_is_known() -> None:
-    assert known({}, [agent("n1"), agent("n2", "")], ["n1", "n2", "n3"], []) == {"n1": "10.0.0.1", "n2": ""}
+    assert known({}, Seen(pods=[agent("n1"), agent("n2", "")], nodes=["n1", "n2", "n3"])) == {
+        "n1": "10.0.0.1",
+        "n2": "",
+    }
 
 
 def test_a_node_where_kubelet_has_us_is_known_before_its_pod_is_seen() -> None:
-    assert known({}, [], ["n1", "n2"], ["n1"]) == {"n1": ""}
+    assert known({}, Seen(nodes=["n1", "n2"], registered=["n1"])) == {"n1": ""}
 
 
 @pytest.mark.parametrize(
-    ("nodes", "registered", "kept"), [(["n1"], [], True), ([], ["n1"], True), (["n2"], ["n2"], False)]
+    ("seen", "kept"),
+    [
+        (Seen(nodes=["n1"]), True),
+        (Seen(registered=["n1"]), True),
+        (Seen(stored=["n1"]), True),
+        (Seen(nodes=["n2"], registered=["n2"], stored=["n2"]), False),
+    ],
+    ids=["its Node", "its CSINode", "its StorageNode", "none of them"],
 )
-def test_a_node_whose_pod_went_stays_known_as_long_as_it_exists(
-    nodes: list[str], registered: list[str], kept: bool
-) -> None:
-    now = known({"n1": "10.0.0.1"}, [], nodes, registered)
+def test_a_node_whose_pod_went_stays_known_as_long_as_it_exists(seen: Seen, kept: bool) -> None:
+    now = known({"n1": "10.0.0.1"}, seen)
     assert now.get("n1") == ("10.0.0.1" if kept else None)
 
 
 def test_a_pod_without_its_node_object_is_enough() -> None:
-    assert known({}, [agent("n1")], [], []) == {"n1": "10.0.0.1"}
+    assert known({}, Seen(pods=[agent("n1")])) == {"n1": "10.0.0.1"}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +66,12 @@ def test_a_pod_without_its_node_object_is_enough() -> None:
 )
 def test_of_two_pods_on_a_node_the_better_one_counts(other: AgentPod) -> None:
     better = agent("n1", "10.0.0.2")
-    assert known({}, [better, other], [], []) == known({}, [other, better], [], []) == {"n1": "10.0.0.2"}
+    for pods in ([better, other], [other, better]):
+        assert known({}, Seen(pods=pods)) == {"n1": "10.0.0.2"}
+
+
+def test_a_node_that_only_has_a_storage_node_is_known_to_a_controller_that_starts() -> None:
+    assert known({}, Seen(nodes=["n2"], stored=["n1"])) == {"n1": ""}
 
 
 def test_what_is_read_of_a_pod() -> None:
@@ -89,7 +102,9 @@ async def test_nodes_come_and_go() -> None:
         await server.put(KubeServer.PODS, pod("a", "n1", "10.0.0.1"))
         await server.put(KubeServer.CSI_NODES, csi_node("n2"))
         server.failures[KubeServer.CSI_NODES] = [500] * 3
-        discovery = Discovery(api, SETTINGS, told.append, Pauses(first=0.01, longest=0.02, between=0.01))
+        discovery = Discovery(
+            api, SETTINGS, lambda agents, _: told.append(agents), Pauses(first=0.01, longest=0.02, between=0.01)
+        )
         task = asyncio.create_task(discovery.run())
         await until(lambda: bool(told))
         # Nothing is told before everything was listed: what is not known yet is not absent.
@@ -105,6 +120,31 @@ async def test_nodes_come_and_go() -> None:
         await server.remove(KubeServer.NODES, "n2")
         await until(lambda: told[-1] == {"n1": "10.0.0.9"})
         assert all(before != after for before, after in itertools.pairwise(told))
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_operators_withhold_nodes_and_what_we_write_ourselves_tells_nobody() -> None:
+    told: list[tuple[Agents, Withheld]] = []
+    path = KubeServer.STORAGE_NODES
+    async with serving() as (server, api):
+        await server.put(path, {"metadata": {"name": "n1"}})
+        pauses = Pauses(first=0.01, longest=0.02, between=0.01)
+        discovery = Discovery(api, SETTINGS, lambda *known: told.append(known), pauses)
+        task = asyncio.create_task(discovery.run())
+        await until(lambda: told == [({"n1": ""}, {})])
+        await server.put(path, {"metadata": {"name": "n1"}, "spec": {"cordoned": True}})
+        await until(lambda: len(told) == 2)
+        assert "spec.cordoned" in told[-1][1]["n1"]
+        await server.put(path, {"metadata": {"name": "n1"}, "spec": {"cordoned": True}, "status": {"volumes": 7}})
+        await until(lambda: discovery.stored.objects["n1"].status == {"volumes": 7})
+        assert len(told) == 2
+        await server.put(path, {"metadata": {"name": "n1"}, "spec": {"drain": True}})
+        await until(lambda: len(told) == 3)
+        assert "spec.drain" in told[-1][1]["n1"]
+        await server.remove(path, "n1")
+        await until(lambda: told[-1] == ({}, {}))
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

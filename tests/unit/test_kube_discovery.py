@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             kubeconfig=str(server.kubeconfig(tmp_path)),
         )
         fleet = Fleet([], complete=False)
-        part = DiscoveryPart(settings, pki.controller(), fleet, Effects())
+        part = DiscoveryPart(settings, pki.controller(), fleet, Effects(), period=0.05)
         yield World(server, node, fleet, part)
         await part.quiesce()
         await fleet.stop()
@@ -60,13 +61,34 @@ async def test_an_agent_is_found_proven_heard_and_forgotten(world: World) -> Non
     assert fleet.node("n1").silence == "no pod of its agent has been seen"
     await server.put(KubeServer.PODS, pod("p1", "n1", "127.0.0.1"))
     await until(lambda: fleet.node("n1").answering)
+    await until(lambda: "n1" in server.objects[KubeServer.STORAGE_NODES])
     for request in server.requests:
         assert request.headers["Authorization"] == "Bearer of-the-controller"
     await server.remove(KubeServer.PODS, "p1")
     await world.node.stop()
     await until(lambda: not fleet.node("n1").answering)
     await server.remove(KubeServer.NODES, "n1")
+    await server.put(KubeServer.NODES, {"metadata": {"name": "other"}})
+    await asyncio.sleep(0.1)
+    assert [state.name for state in fleet.silent()] == ["n1"]
+    await server.remove(KubeServer.STORAGE_NODES, "n1")
     await until(lambda: not fleet.nodes())
+
+
+async def test_one_of_two_controllers_writes_and_an_operator_withholds(world: World) -> None:
+    server, fleet = world.server, world.fleet
+    server.reviews["token-of-n1"] = review("n1")
+    await server.put(KubeServer.PODS, pod("p1", "n1", "127.0.0.1"))
+    await world.part.start()
+    await fleet.start()
+    await until(lambda: "n1" in server.objects[KubeServer.STORAGE_NODES])
+    [lease] = server.objects[KubeServer.LEASES].values()
+    assert lease["metadata"]["name"] == "clinker-controller"
+    made = server.objects[KubeServer.STORAGE_NODES]["n1"]
+    await server.put(KubeServer.STORAGE_NODES, {**made, "spec": {"cordoned": True}})
+    await until(lambda: "cordoned" in fleet.node("n1").withheld)
+    await world.part.quiesce()
+    assert server.objects[KubeServer.LEASES]["clinker-controller"]["spec"]["holderIdentity"] == ""
 
 
 async def test_an_agent_with_another_node_s_token_is_not_heard(world: World) -> None:

@@ -23,6 +23,7 @@ selector = {{ printf "app.kubernetes.io/name=clinker,app.kubernetes.io/instance=
 service_account = {{ include "clinker.node" . | toJson }}
 port = {{ int .Values.node.ports.agent }}
 audience = {{ include "clinker.driver" . | toJson }}
+lease = {{ include "clinker.controller" . | toJson }}
 {{- end }}
 
 {{- define "clinker.nodeSettings" -}}

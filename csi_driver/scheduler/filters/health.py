@@ -1,4 +1,4 @@
-"""Only pools whose node answers and which have no trouble."""
+"""Only pools whose node answers and is not withheld by its operator, and which have no trouble."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ class Health:
     def refusal(self, request: Request, view: PoolView) -> str | None:
         if view.silence:
             return f"the node does not answer: {view.silence}"
-        return view.pool.problem or None
+        return view.withheld or view.pool.problem or None
