@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from csi_driver.agent import tags
 from csi_driver.agent.journal import Journal
 from csi_driver.agent.picture import Picture
 from csi_driver.errors import NotFound, Precondition
-from csi_driver.host.doors import LogicalVolume, StorageDoors, VolumeGroup
+from csi_driver.host.doors import DmDevice, LogicalVolume, StorageDoors, VolumeGroup
 from csi_driver.kit.jobs import Jobs
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.volume import Volume
@@ -24,7 +25,8 @@ the verbs of one CreateVolume then share their looks. Whatever this agent change
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentContext:
     """One storage node: its doors, its settings, its memory. ``locks`` holds a lock per volume group: looking at
-    room and taking it are one step. ``made`` is what a commit needs not do again.
+    room and taking it are one step. ``made`` is what a commit needs not do again. ``refers`` asks the consumer's half
+    of this node whether something there may still lead to a device of ours that nobody has open (``node.look``).
     """
 
     node: str
@@ -33,6 +35,7 @@ class AgentContext:
     settings: AgentSettings
     journal: Journal
     picture: Picture
+    refers: Callable[[DmDevice], Awaitable[bool]]
     jobs: Jobs = field(default_factory=Jobs)
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     made: dict[VolumeId, Made] = field(default_factory=dict)

@@ -20,7 +20,7 @@ async def delete(context: AgentContext, volume: VolumeId) -> None:
     found = await context.look(volume)
     # What a crash between publish and journal may have left stands in the way of lvremove.
     await teardown.remove_exports(context, volume)
-    await teardown.remove_wrapper(context, volume)
+    await teardown.remove_unused_wrapper(context, volume)
     if found is not None:
         async with context.locks[found.group.name]:
             try:

@@ -50,15 +50,15 @@ async def _restore_one(context: AgentContext, publication: Publication) -> bool:
 
 
 async def _settle_wrappers(context: AgentContext) -> None:
-    """Wrappers that a crash left behind: those of no publication are removed unless someone holds them."""
+    """Wrappers that a crash left behind: those of no publication are removed unless someone may still use them."""
     await teardown.sweep_severed(context)
     for device in await context.doors.dm.devices():
         volume = VolumeId.parse(device.name)
         if volume is None or not _is_wrapper(device, volume):
             continue
-        if not context.journal.of(volume) and device.open_count == 0:
+        if not context.journal.of(volume) and device.open_count == 0 and not await context.refers(device):
             await teardown.remove_exports(context, volume)
-            await teardown.remove_wrapper(context, volume)
+            await teardown.remove_unused_wrapper(context, volume)
 
 
 def _is_wrapper(device: DmDevice, volume: VolumeId) -> bool:

@@ -1,8 +1,9 @@
 """Unpublish: the fence. On return the node cannot reach the volume and nothing it sent is on its way.
 
 Remote: the kernel's ``rmdir`` of the ACL returns only when every session of that initiator is closed and its
-commands have ended (mechanisms.md 2). Local: when the wrapper is still open, an ``error`` table takes the place
-of the volume under it (mechanisms.md 1). Both wait as long as the disk does; the job waits with them.
+commands have ended (mechanisms.md 2). Local: when the wrapper is still open, or something may still lead to it, an
+``error`` table takes the place of the volume under it (mechanisms.md 1). Both wait as long as the disk does; the job
+waits with them.
 """
 
 from __future__ import annotations
@@ -40,13 +41,11 @@ async def _shut_out(context: AgentContext, entry: Publication) -> None:
 
 
 async def _take_down(context: AgentContext, entry: Publication) -> None:
-    """The last user is out: export and wrapper go. Whoever still holds the wrapper keeps a dead one."""
+    """The last user is out: export and wrapper go. Whoever may still use the wrapper keeps a dead one."""
     await teardown.remove_exports(context, entry.volume)
     name = str(entry.volume)
-    if await context.doors.dm.find(name) is None:
-        return
     try:
-        await wrapper.remove(context.doors.dm, name)
+        await teardown.remove_wrapper(context, entry.volume)
     except Busy:
         await wrapper.sever(context.doors.dm, name, entry.number)
         log.warning("severed while in use", extra={"volume": name, "node": entry.node})

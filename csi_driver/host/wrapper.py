@@ -7,6 +7,7 @@ uuid, which carries the number of the publication that made it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from csi_driver.errors import Busy, Incompatible, NotFound, Precondition
 from csi_driver.host.dm import tables
@@ -91,9 +92,9 @@ async def sever(dm: Dm, name: str, number: int) -> None:
     """The local fence: whoever holds the wrapper of publication ``number`` gets errors from now on (mechanisms.md 1).
 
     What was in flight is done, or never coming, on return; the volume below is free. The device lives on as
-    ``<name>.fenced.<number>`` until nothing holds it, see ``remove_severed``. Fine when that publication has no
-    wrapper any more, and when another's wrapper has the name. Waits as long as the disk below hangs, and ending this
-    process undoes the wait: then do it again.
+    ``<name>.fenced.<number>`` until nothing holds or names it, see ``remove_severed``. Fine when that publication has
+    no wrapper any more, and when another's wrapper has the name. Waits as long as the disk below hangs, and ending
+    this process undoes the wait: then do it again.
     """
     device = await dm.find(name)
     if device is None or not _is_of(device, number):
@@ -108,14 +109,14 @@ async def sever(dm: Dm, name: str, number: int) -> None:
     await dm.rename(name, f"{name}{FENCED}{number}")
 
 
-async def remove_severed(dm: Dm) -> tuple[str, ...]:
-    """Take away the severed wrappers that nobody holds; the names of those that somebody does."""
+async def remove_severed(dm: Dm, refers: Callable[[DmDevice], Awaitable[bool]]) -> tuple[str, ...]:
+    """Take away the severed wrappers that nobody holds and, by ``refers``, nothing leads to. The names of the rest."""
     held: list[str] = []
     for device in await dm.devices():
         if FENCED not in device.name:
             continue
         try:
-            if device.open_count:
+            if device.open_count or await refers(device):
                 held.append(device.name)
             else:
                 await remove(dm, device.name, uuid=device.uuid)

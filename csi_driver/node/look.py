@@ -122,6 +122,24 @@ async def shown(context: NodeContext, table: tuple[Mount, ...], own: Own, stagin
     return tuple(found)
 
 
+async def refers(context: NodeContext, device: DmDevice) -> bool:
+    """Whether something on this node may still lead to the device, which nobody need have open for that.
+
+    A stage: its pods' containers may have nodes of their own with the device's number, which no mount table shows,
+    until the volume is unstaged. A bind of its node, or a mount, also when their record is lost. (A loop device, and
+    whoever reads or writes, has it open.)
+    """
+    if any(stage.uuid == device.uuid for stage in context.stages.all()):
+        return True
+    table = await context.doors.mounts.table()
+    return any(mount.devno == device.devno or _is_bound_by_number(mount, device) for mount in table)
+
+
+def _is_bound_by_number(mount: Mount, device: DmDevice) -> bool:
+    """By the kernel's name for the node, which tells its number; of one that is removed it reads ``/dm-3//deleted``."""
+    return is_bind_of_node(mount) and mount.root.partition("//")[0] == f"/dm-{device.devno[1]}"
+
+
 def is_bind_of_node(mount: Mount) -> bool:
     """Whether the mount is of one file of the file system that holds /dev: that is how a bound device node shows."""
     return mount.root != "/" and mount.fs == "devtmpfs"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from csi_driver.host.doors import DmDevice
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.publication import Attachment
 from csi_driver.node import look
@@ -33,6 +34,10 @@ class Consumer:
         """See ``AgentPort.release``. A job of the volume: Busy while it is staged or unstaged."""
         context = self._context
         await context.jobs.run(str(volume), "release", number, lambda: release(context, volume, number))
+
+    async def refers(self, device: DmDevice) -> bool:
+        """See ``look.refers``."""
+        return await look.refers(self._context, device)
 
     def held(self) -> tuple[tuple[VolumeId, int], ...]:
         """See ``Attachments.held``."""

@@ -62,6 +62,7 @@ class AgentPart:
             settings=settings.agent,
             journal=Journal(doors.journal),
             picture=Picture(),
+            refers=consumer.refers,
         )
         self.agent = Agent(self._context, consumer, self._identity.describe)
         self._follow: asyncio.Task[None] | None = None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from csi_driver.host.dm import KernelDm
-from csi_driver.host.doors import Dm, LogicalVolume, Lvm
+from csi_driver.host.doors import Dm, DmDevice, LogicalVolume, Lvm
 from csi_driver.host.lvm import LvmShell
 from csi_driver.kit import blocking
 from csi_driver.kit.effects import Effects
@@ -166,6 +166,11 @@ class RealStorage:
             with contextlib.suppress(Exception):
                 await self.lvm.remove(lv.name, vg=VG)
         return not volumes and not await door.devices()
+
+
+async def nothing(_: DmDevice) -> bool:
+    """That leads to a device but those who have it open."""
+    return False
 
 
 def devno(lv: LogicalVolume | None) -> tuple[int, int]:

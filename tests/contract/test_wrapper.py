@@ -10,11 +10,11 @@ import pytest
 from csi_driver.errors import Incompatible, NotFound, OutOfRange, Precondition
 from csi_driver.host import wrapper
 from csi_driver.host.dm import tables
-from csi_driver.host.doors import Dm
+from csi_driver.host.doors import Dm, DmDevice
 from csi_driver.kit.effects import Effects
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.sizes import MIB, SECTOR
-from tests.contract.storage import POOL, VG, Storage, devno
+from tests.contract.storage import POOL, VG, Storage, devno, nothing
 
 ID = VolumeId("a" * 26, "b" * 8)
 NAME = str(ID)
@@ -176,15 +176,22 @@ async def test_sever_cuts_the_holder_off_and_frees_the_volume(storage: Storage, 
             await wrapper.sever(storage.dm, NAME, 7)
         with pytest.raises(OSError, match="Errno 5"):
             await storage.write(device, 0, b"y" * 4096)
-        assert await wrapper.remove_severed(storage.dm) == (fenced,)
+        assert await wrapper.remove_severed(storage.dm, nothing) == (fenced,)
         # The next publication's wrapper stands beside it, and is not touched by a late repetition.
         fresh = await ensure(storage.dm, below, uuid=ID.wrapper_uuid(8))
         await wrapper.sever(storage.dm, NAME, 7)
         assert await storage.read(fresh, 0, 4096) == BLOCK
         await wrapper.remove(storage.dm, NAME)
         await storage.lvm.remove("vol-below", vg=VG)
-    assert await wrapper.remove_severed(storage.dm) == ()
+    assert await wrapper.remove_severed(storage.dm, something) == (fenced,)
+    assert await wrapper.remove_severed(storage.dm, nothing) == ()
     assert await storage.dm.devices() == ()
+
+
+async def something(device: DmDevice) -> bool:
+    """Leads to the severed device, which nobody has open."""
+    assert device.open_count == 0
+    return True
 
 
 async def test_sever_converges_from_a_crash_anywhere(storage: Storage, below: tuple[int, int]) -> None:

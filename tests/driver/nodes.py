@@ -68,15 +68,6 @@ class Process:
             segments={NODE_KEY: spec.name},
         )
         self._jobs = (Jobs(), Jobs())
-        context = AgentContext(
-            node=spec.name,
-            cluster="test",
-            doors=host.storage,
-            settings=settings,
-            journal=Journal(host.records("journal")),
-            picture=Picture(),
-            jobs=self._jobs[0],
-        )
         self.node_context = NodeContext(
             node=spec.name,
             doors=host.consumer,
@@ -85,7 +76,18 @@ class Process:
             jobs=self._jobs[1],
             patience=PATIENCE,
         )
-        self.agent = Agent(context, Consumer(self.node_context), lambda: info)
+        consumer = Consumer(self.node_context)
+        context = AgentContext(
+            node=spec.name,
+            cluster="test",
+            doors=host.storage,
+            settings=settings,
+            journal=Journal(host.records("journal")),
+            picture=Picture(),
+            refers=consumer.refers,
+            jobs=self._jobs[0],
+        )
+        self.agent = Agent(context, consumer, lambda: info)
         self.plugin = NodePlugin(self.node_context)
 
     async def start(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from csi_driver.model.sizes import GIB, MIB
 from csi_driver.rpc.gen import csi_pb2 as csi
-from tests.lab import HostSpec, Lab
+from tests.lab import Host, HostSpec, Lab
 from tests.stack.csi import block, mount
 from tests.stack.stack import Stack
 
@@ -154,3 +154,42 @@ def test_published_volume_is_neither_deleted_nor_given_to_another(stack: Stack) 
     let_go(stack, volume, REMOTE)
     stack.controller.delete(volume)
     assert stack.leftovers() == {}
+
+
+def test_device_nodes_that_a_fence_leaves_never_lead_to_another_volume(stack: Stack) -> None:
+    """The bind, and the node that a container runtime makes in a container, hold only a number, and nothing open."""
+    kind, host, own = Kind("thin", ""), stack.lab.host(LOCAL), f"{FOLDER}/node-in-a-container"
+    fenced, other = (stack.controller.create(name, 64 * MIB, block(), near=LOCAL).volume_id for name in ("one", "two"))
+    use(stack, fenced, LOCAL, kind)
+    host.run(["sh", "-c", f"mknod {own} b $((0x$(stat -c %t {TARGET}))) $((0x$(stat -c %T {TARGET})))"])
+    stack.controller.detach(fenced, LOCAL)
+
+    context = stack.controller.attach(other, LOCAL, block())
+    staging, target = f"{FOLDER}/staging-two", f"{FOLDER}/target-two"
+    host.run(["mkdir", "-p", staging])
+    stack.node(LOCAL).stage(other, context, staging, block())
+    stack.node(LOCAL).publish(other, context, staging, target, block())
+    host.run(["sh", "-c", f"printf second | dd of={target} conv=notrunc,fsync"])
+    for old in (TARGET, own):
+        stolen = host.run(["sh", "-c", f"printf stolen | dd of={old} conv=notrunc,fsync"], check=False)
+        assert stolen.rc != 0, old
+        assert "nput/output error" in stolen.stderr, stolen.stderr
+    host.run(["sh", "-c", "echo 3 > /proc/sys/vm/drop_caches"])
+    assert host.run(["head", "-c", "6", target]).stdout == "second"
+
+    # What the fence left is swept once kubelet has taken the pod down.
+    stack.node(LOCAL).unpublish(fenced, TARGET)
+    assert len(severed(host)) == 1
+    stack.node(LOCAL).unstage(fenced, STAGING)
+    stack.node(LOCAL).unpublish(other, target)
+    stack.node(LOCAL).unstage(other, staging)
+    stack.controller.detach(other, LOCAL)
+    assert severed(host) == []
+    host.run(["rm", own])
+    for volume in (fenced, other):
+        stack.controller.delete(volume)
+    assert stack.leftovers() == {}
+
+
+def severed(host: Host) -> list[str]:
+    return [name for name in host.run(["dmsetup", "ls"]).stdout.split() if ".fenced." in name]

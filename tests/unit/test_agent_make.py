@@ -11,7 +11,7 @@ from csi_driver.agent.context import AgentContext
 from csi_driver.agent.journal import Journal
 from csi_driver.agent.picture import Picture
 from csi_driver.errors import NotFound
-from csi_driver.host.doors import VolumeGroup
+from csi_driver.host.doors import DmDevice, VolumeGroup
 from csi_driver.model.access import FsType
 from csi_driver.model.ids import VolumeId, volume_key
 from csi_driver.model.sizes import GIB
@@ -35,6 +35,11 @@ class Formatter(SimFormatter):
     async def make(self, path: str, *, fs: FsType, options: tuple[str, ...], blank: bool = False) -> None:
         self.told.append(blank)
         await super().make(path, fs=fs, options=options, blank=blank)
+
+
+async def nobody(_: DmDevice) -> bool:
+    """No consumer's half, which could still lead to a device."""
+    return False
 
 
 class Unzeroed(SimLvm):
@@ -64,6 +69,7 @@ class Storage:
             settings=AgentSettings(pools=(PoolSettings(name="fast", vg="vg0", thin_pool="pool"),)),
             journal=Journal(self.host.records("journal")),
             picture=Picture(),
+            refers=nobody,
         )
         return self.context
 

@@ -13,7 +13,7 @@ from csi_driver.host.doors import DmLine, numbers
 from csi_driver.kit.run import Command, HostRunner
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.sizes import MIB, SECTOR
-from tests.contract.storage import POOL, VG, Storage, devno
+from tests.contract.storage import POOL, VG, Storage, devno, nothing
 
 ID = VolumeId("a" * 26, "b" * 8)
 NAME = str(ID)
@@ -58,7 +58,7 @@ async def test_sever_waits_for_a_slow_disk_and_everything_else_goes_on(
     writing.exception()
     with storage.hold(device.devno), pytest.raises(OSError, match="Errno 5"):
         await storage.write(device.devno, 0, BLOCK)
-    assert await wrapper.remove_severed(storage.dm) == ()
+    assert await wrapper.remove_severed(storage.dm, nothing) == ()
     await storage.dm.remove("slow")
 
 
