@@ -83,7 +83,7 @@ async def clear(context: AgentContext, volume: VolumeId, size: int) -> None:
 
 async def _clear(context: AgentContext, found: Found, size: int = 0) -> tuple[frozenset[str], frozenset[str]]:
     """``clear`` up to ``size`` bytes (0: all), and the tags to add and to remove for it; none when it was done."""
-    size = size or found.volume.size
+    size = size or found.lv.size
     done = tags.clean_bytes(found.lv)
     if done >= size:
         return frozenset(), frozenset()

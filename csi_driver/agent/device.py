@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from csi_driver.agent.context import AgentContext, Found
 from csi_driver.errors import InternalError, Unavailable
+from csi_driver.host import wrapper
 from csi_driver.host.dm.tables import mapper_name
 from csi_driver.host.doors import LogicalVolume
+from csi_driver.model.sizes import SECTOR
 
 LVM_UUID_PREFIX = "LVM-"
 
@@ -26,6 +28,16 @@ async def open_volume(context: AgentContext, found: Found) -> tuple[int, int]:
             raise InternalError(f"logical volume {group.name}/{lv.name} went away while it was activated")
         lv = again
     return await _proven(context, group.name, lv)
+
+
+async def follow(context: AgentContext, found: Found) -> None:
+    """The device of a thin volume is as long as LVM says: a crash may have come between the two (``extend``)."""
+    if not found.lv.active:
+        return
+    devno = await open_volume(context, found)
+    if await context.doors.devices.size(devno) < found.lv.size:
+        sectors = found.lv.size // SECTOR
+        await wrapper.thin_extend(context.doors.dm, vg=found.group.name, lv=found.lv.name, sectors=sectors)
 
 
 async def _proven(context: AgentContext, vg: str, lv: LogicalVolume) -> tuple[int, int]:

@@ -31,9 +31,11 @@ async def extend(context: AgentContext, volume: VolumeId, size: int) -> Volume:
     async with context.locks[found.group.name]:
         found = await _grow(context, volume, size)
     if found.volume.layout is Layout.THIN:
-        await _follow_thin(context, found)
+        await device.follow(context, found)
     else:
-        await claim.clear(context, volume, found.volume.size)
+        # Only then it is part of the volume: ``tags.volume`` leaves out what is not clean.
+        await claim.clear(context, volume, found.lv.size)
+        found = await _there(context, volume)
     if await context.doors.dm.find(str(volume)) is not None:
         devno = await device.open_volume(context, found)
         await wrapper.grow(context.doors.dm, str(volume), over=devno, sectors=found.lv.size // SECTOR)
@@ -58,15 +60,6 @@ async def _grow(context: AgentContext, volume: VolumeId, size: int) -> Found:
         raise OutOfRange(f"volume {volume} cannot grow to {show(wanted)}: {error}") from error
     log.info("volume grown", extra={"volume": str(volume), "from": found.lv.size, "to": wanted})
     return await _there(context, volume)
-
-
-async def _follow_thin(context: AgentContext, found: Found) -> None:
-    if not found.lv.active:
-        return
-    devno = await device.open_volume(context, found)
-    if await context.doors.devices.size(devno) < found.lv.size:
-        sectors = found.lv.size // SECTOR
-        await wrapper.thin_extend(context.doors.dm, vg=found.group.name, lv=found.lv.name, sectors=sectors)
 
 
 async def _there(context: AgentContext, volume: VolumeId) -> Found:

@@ -9,14 +9,14 @@ import logging
 
 from csi_driver.agent import device
 from csi_driver.agent.context import AgentContext, Found
-from csi_driver.errors import Incompatible, NotFound, Precondition
+from csi_driver.errors import Incompatible, InternalError, NotFound, Precondition
 from csi_driver.host import wrapper
 from csi_driver.host.lio import targets
 from csi_driver.model.access import AccessType
 from csi_driver.model.publication import Publication, PublishRequest, Transport
 from csi_driver.model.secret import draw_secret
-from csi_driver.model.sizes import SECTOR
-from csi_driver.model.volume import Content, Volume
+from csi_driver.model.sizes import SECTOR, show
+from csi_driver.model.volume import Content, Layout, Volume
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ async def publish(context: AgentContext, request: PublishRequest) -> Publication
 async def put_up(context: AgentContext, publication: Publication, found: Found) -> None:
     """Device, wrapper and, for iSCSI, the target of a publication that stands in the journal."""
     devno = await device.open_volume(context, found)
-    sectors = found.lv.size // SECTOR
+    if found.volume.layout is Layout.THIN:
+        await device.follow(context, found)
     volume = publication.volume
     number = min(entry.number for entry in context.journal.of(volume))
     local = publication.request.transport is Transport.LOCAL
@@ -45,10 +46,13 @@ async def put_up(context: AgentContext, publication: Publication, found: Found) 
         str(volume),
         uuid=volume.wrapper_uuid(number),
         over=devno,
-        sectors=sectors,
+        sectors=found.volume.size // SECTOR,
         # Over iSCSI the target protects each initiator's mapping by itself.
         readonly=local and publication.request.write_protected,
     )
+    shown = await context.doors.devices.size(wrapped.devno)
+    if shown != found.volume.size:
+        raise InternalError(f"volume {volume} has {show(found.volume.size)}, and its device {show(shown)}")
     if publication.request.transport is Transport.ISCSI:
         await targets.ensure_target(
             context.doors.configfs,
@@ -64,7 +68,6 @@ def target(publication: Publication, path: str, volume: Volume) -> targets.Targe
     return targets.TargetSpec(
         volume=volume.id,
         device=path,
-        size=volume.size,
         write_cache=volume.write_cache,
         portals=publication.portals,
         initiator=request.initiator,

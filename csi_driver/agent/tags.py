@@ -93,12 +93,16 @@ def volume(lv: LogicalVolume, *, node: str, cluster: str) -> Volume | None:
     ours = told.get("v") == SCHEMA and told.get("cluster") == cluster and told.get("id") == lv.name
     if identity is None or not ours:
         return None
+    size = lv.size
+    if told.get("layout") == Layout.THICK and told.get("content") == Content.READY:
+        # What a crash has kept from being cleared is not part of the volume yet.
+        size = min(size, clean_bytes(lv))
     namespace, _, claim = told.get("pvc", "").partition("/")
     try:
         return Volume(
             id=identity,
             name=told["name"],
-            size=lv.size,
+            size=size,
             pool=told["pool"],
             layout=Layout(told["layout"]),
             fs=FsType(told["fs"]) if "fs" in told else None,

@@ -84,6 +84,8 @@ class PublishContext:
     readonly: bool
     portals: tuple[str, ...] = ()
     fs: FsType | None = None
+    size: int = 0
+    """Bytes of the volume when this was said: it may have grown since, and never shrinks. 0: not said."""
 
     def to_map(self) -> dict[str, str]:
         """As CSI ``publish_context``."""
@@ -93,6 +95,7 @@ class PublishContext:
             "readonly": "true" if self.readonly else "false",
             "portals": ",".join(self.portals),
             "fs": self.fs.value if self.fs else "",
+            "size": str(self.size),
         }
 
     @classmethod
@@ -104,6 +107,8 @@ class PublishContext:
             readonly=fields["readonly"] == "true",
             portals=tuple(filter(None, fields["portals"].split(","))),
             fs=FsType(fields["fs"]) if fields["fs"] else None,
+            # An earlier version said nothing of it, and Kubernetes keeps what was said.
+            size=int(fields.get("size", "0")),
         )
 
     @classmethod
@@ -115,4 +120,5 @@ class PublishContext:
             readonly=publication.request.write_protected,
             portals=publication.portals,
             fs=publication.fs,
+            size=publication.size,
         )

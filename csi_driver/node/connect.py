@@ -7,18 +7,21 @@ Each step looks first. The disk is proven, by what it answers itself, to be the 
 from __future__ import annotations
 
 import asyncio
+import logging
 
-from csi_driver.errors import Denied, InternalError, Precondition, Unavailable
+from csi_driver.errors import Denied, InternalError, NotFound, Precondition, Unavailable
 from csi_driver.host import wrapper
 from csi_driver.host.doors import NodeRecord, ScsiDisk, ScsiIdentity
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.publication import Attachment, Transport
-from csi_driver.model.sizes import SECTOR
+from csi_driver.model.sizes import SECTOR, show
 from csi_driver.node import look
 from csi_driver.node.context import NodeContext
 from csi_driver.node.disconnect import detach, has_session, is_down
 from csi_driver.node.look import Own
 from csi_driver.node.stages import Stage
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.2
 """Seconds between two looks for a disk; doubled from the first to the longest (failures.md I14)."""
@@ -28,7 +31,7 @@ async def connect(context: NodeContext, stage: Stage) -> Own:
     """The device that leads to the volume, made if it is this node's to make.
 
     Unavailable while something needed is missing, Precondition when the publication is over, InternalError when the
-    disk is not the volume.
+    device is not the volume.
     """
     if stage.transport is Transport.LOCAL:
         return await _local(context, stage)
@@ -53,6 +56,8 @@ async def _local(context: NodeContext, stage: Stage) -> Own:
     own = await look.with_uuid(dm, volume, stage.uuid)
     if own is not None:
         await look.check_live(dm, volume, own)
+        if problem := too_small(await context.doors.devices.size(own.devno), stage.size):
+            raise InternalError(f"volume {volume}: device {own.device.name} is not the volume: {problem}")
         return own
     if await dm.find(stage.device) is None:
         raise Unavailable(f"volume {volume}: the storage side of this node has not made its device yet; ask again")
@@ -129,7 +134,7 @@ async def _proven_size(context: NodeContext, stage: Stage, disk: ScsiDisk) -> in
     """Bytes of the disk, which is the volume, and which the kernel knows at this size."""
     devices = context.doors.devices
     identity = await devices.identity(disk)
-    problem = mismatch(stage.volume, identity)
+    problem = mismatch(stage.volume, identity, stage.size)
     if problem:
         # An error that is final: the stage takes the session away again.
         raise InternalError(f"volume {stage.volume}: disk {disk.name} is not the volume: {problem}")
@@ -138,12 +143,35 @@ async def _proven_size(context: NodeContext, stage: Stage, disk: ScsiDisk) -> in
     return identity.size
 
 
-def mismatch(volume: VolumeId, identity: ScsiIdentity) -> str:
-    """Why the disk that says this of itself is not the volume; empty when it is."""
+async def is_still(context: NodeContext, volume: VolumeId, owns: tuple[Own, ...], least: int) -> bool:
+    """False when the disk below this node's wrapper says that it is not the volume of ``least`` bytes or more.
+
+    True when there is none, or when it cannot be asked: then nothing reaches it either.
+    """
+    if not any(own.consumer for own in owns):
+        return True
+    for disk in await context.doors.devices.disks(volume.iqn):
+        try:
+            identity = await context.doors.devices.identity(disk)
+        except (NotFound, Unavailable):
+            continue
+        if problem := mismatch(volume, identity, least):
+            log.error("not the volume", extra={"volume": str(volume), "disk": disk.name, "problem": problem})
+            return False
+    return True
+
+
+def mismatch(volume: VolumeId, identity: ScsiIdentity, least: int) -> str:
+    """Why the disk that says this of itself is not the volume of ``least`` bytes or more; empty when it is."""
     if identity.serial != volume.serial:
         return f"its serial is {identity.serial!r}, not {volume.serial}"
     if identity.naa.lower() != volume.naa:
         return f"its NAA name is {identity.naa!r}, not {volume.naa}"
-    if identity.size <= 0:
+    return too_small(identity.size, least)
+
+
+def too_small(size: int, least: int) -> str:
+    """Why a device of ``size`` bytes is not a volume that had ``least``; empty when it may be: a volume only grows."""
+    if size <= 0:
         return "it has no size"
-    return ""
+    return f"it has {show(size)}, at least {show(least)} are known of" if size < least else ""

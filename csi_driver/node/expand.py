@@ -16,7 +16,7 @@ from csi_driver.model.access import FsType
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.sizes import SECTOR, show
 from csi_driver.node import look
-from csi_driver.node.connect import mismatch
+from csi_driver.node.connect import mismatch, too_small
 from csi_driver.node.context import NodeContext, volume_of
 from csi_driver.node.look import Own
 from csi_driver.node.requests import ExpandRequest
@@ -43,11 +43,15 @@ async def _expand(context: NodeContext, volume: VolumeId, path: str, required: i
     if place.own.consumer:
         await _follow_disk(context, volume, place.own)
     size = await context.doors.devices.size(place.own.devno)
+    if problem := too_small(size, _least(context, volume)):
+        raise InternalError(f"volume {volume}: device {place.own.device.name} is not the volume: {problem}")
     if size < required:
         raise Unavailable(
             f"volume {volume} has {show(size)} on this node and {show(required)} are asked for; ask again when the "
             "storage node has grown it"
         )
+    # Before the file system fills it: from now on less would be a loss.
+    await context.stages.seen(volume, size)
     if place.mount is not None:
         await _grow_fs(context, place.own, place.mount)
     log.info("expanded", extra={"volume": str(volume), "size": size})
@@ -60,10 +64,15 @@ async def _follow_disk(context: NodeContext, volume: VolumeId, own: Own) -> None
     disk = await _disk_below(context, volume, own)
     await devices.rescan(disk)
     identity = await devices.identity(disk)
-    problem = mismatch(volume, identity)
+    problem = mismatch(volume, identity, _least(context, volume))
     if problem:
         raise InternalError(f"volume {volume}: disk {disk.name} is not the volume: {problem}")
     await wrapper.grow(context.doors.dm, own.device.name, over=disk.devno, sectors=identity.size // SECTOR)
+
+
+def _least(context: NodeContext, volume: VolumeId) -> int:
+    stage = context.stages.get(volume)
+    return stage.size if stage else 0
 
 
 async def _disk_below(context: NodeContext, volume: VolumeId, own: Own) -> ScsiDisk:

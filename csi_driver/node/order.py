@@ -36,6 +36,7 @@ def order(request: StageRequest) -> Stage:
         fs=context.fs if mount else None,
         mount_flags=mount_options.checked(capability.mount_flags) if mount else (),
         portals=context.portals,
+        size=context.size,
     )
 
 

@@ -6,6 +6,7 @@ a volume has its file system from its storage node, or the stage fails (failures
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 from csi_driver.errors import DriverError, Incompatible, Precondition
@@ -35,6 +36,9 @@ async def stage(context: NodeContext, request: StageRequest) -> None:
 
 
 async def _stage(context: NodeContext, wanted: Stage) -> None:
+    record = context.stages.get(wanted.volume)
+    if record is not None and record.size > wanted.size:
+        wanted = dataclasses.replace(wanted, size=record.size)
     if await _stands(context, wanted):
         return
     await _clear_the_way(context, wanted)
@@ -42,6 +46,7 @@ async def _stage(context: NodeContext, wanted: Stage) -> None:
     await context.stages.begin(wanted)
     try:
         own = await connect(context, wanted)
+        wanted = dataclasses.replace(wanted, size=await context.doors.devices.size(own.devno))
         if wanted.access is AccessType.MOUNT:
             await _mount(context, wanted, own)
     except DriverError as error:
@@ -59,6 +64,8 @@ async def _stands(context: NodeContext, wanted: Stage) -> bool:
         return False
     own = await look.with_uuid(context.doors.dm, wanted.volume, wanted.uuid)
     if own is None or not own.device.has_table or not await look.is_linear(context.doors.dm, own):
+        return False
+    if await context.doors.devices.size(own.devno) < wanted.size:
         return False
     if wanted.access is AccessType.BLOCK:
         return True

@@ -32,6 +32,8 @@ class Stage:
     fs: FsType | None = None
     mount_flags: tuple[str, ...] = ()
     portals: tuple[str, ...] = ()
+    size: int = 0
+    """Bytes that the volume has at least: what was published, or more that was seen here. It never shrinks."""
     done: bool = False
 
     @property
@@ -88,6 +90,12 @@ class Stages:
         """Write down that all of it stands; durable on return."""
         await self._put(replace(stage, done=True))
 
+    async def seen(self, volume: VolumeId, size: int) -> None:
+        """Write down that the volume, if it is staged, has ``size`` bytes by now; durable on return."""
+        stage = self._stages.get(volume)
+        if stage is not None and stage.size < size:
+            await self._put(replace(stage, size=size))
+
     async def remove(self, volume: VolumeId) -> None:
         """Strike out; durable on return, fine when there is none."""
         if volume in self._stages:
@@ -112,6 +120,7 @@ def _encode(stage: Stage) -> bytes:
             "fs": stage.fs.value if stage.fs else None,
             "mount_flags": list(stage.mount_flags),
             "portals": list(stage.portals),
+            "size": stage.size,
             "done": stage.done,
             # For people who read the file; everything else is derived from the fields above.
             "iqn": stage.volume.iqn,
@@ -137,6 +146,7 @@ def _decode(content: bytes) -> Stage | None:
             fs=FsType(entry["fs"]) if entry["fs"] else None,
             mount_flags=tuple(entry["mount_flags"]),
             portals=tuple(entry["portals"]),
+            size=int(entry.get("size", 0)),
             done=bool(entry["done"]),
         )
     except (ValueError, KeyError, TypeError):

@@ -11,8 +11,9 @@ from csi_driver.errors import Busy, Precondition
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.publication import Transport
 from csi_driver.node import look
+from csi_driver.node.connect import is_still
 from csi_driver.node.context import NodeContext
-from csi_driver.node.disconnect import detach, has_session, patiently
+from csi_driver.node.disconnect import detach, end_io, has_session, patiently
 from csi_driver.node.look import Own
 from csi_driver.node.stages import Stage
 
@@ -46,6 +47,10 @@ async def take_down(context: NodeContext, remains: Remains) -> None:
     everything = await look.devices(context.doors.dm, volume)
     owns = tuple(own for own in everything if own.number <= remains.upto)
     await _check_unpublished(context, remains, owns)
+    least = remains.stage.size if remains.stage else 0
+    if not await is_still(context, volume, owns, least):
+        log.error("the disk is not the volume any more: nothing more is written", extra={"volume": str(volume)})
+        await end_io(context, volume, next(own for own in owns if own.consumer))
     await unmount_staging(context, volume, remains.staging_path, owns)
     # All publications share one target: its session is left to a later one that has a device over it.
     later = any(own.consumer for own in everything if own not in owns)

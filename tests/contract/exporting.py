@@ -108,7 +108,6 @@ async def new_spec(host: Exporting, volume: VolumeId) -> targets.TargetSpec:
     return targets.TargetSpec(
         volume=volume,
         device=host.devices.path(await wrapped(host.storage, str(volume))),
-        size=SIZE,
         portals=(host.portal,),
         initiator=await host.initiator.name(),
         chap_user="user",

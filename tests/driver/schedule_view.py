@@ -25,6 +25,8 @@ HBA = re.compile(r"(?<=fileio_)\d+|(?<=iblock_)\d+")
 NUMBER = re.compile(r"(?<=-)\d{13}(?=$|-iscsi| )|(?<=fenced\.)\d{13}")
 DRAWN_FIELDS = frozenset({"number", "secret", "uuid"})
 """Of our records, what is drawn or counted."""
+TIMED_FIELDS = frozenset({"size"})
+"""Of stage records: a boot in between lets a stage see sooner that the volume has grown."""
 DRAWN_ATTRIBUTES = frozenset({"password", "vpd_unit_serial", "info", "control", "udev_path", "alias"})
 """Of a target's attribute files, likewise."""
 
@@ -80,7 +82,8 @@ def _of_host(host: SimHost) -> Iterator[str]:
     yield from _consumer(machine)
     for folder, files in machine.disks.records.items():
         for name, content in files.items():
-            fields = {key: value for key, value in json.loads(content).items() if key not in DRAWN_FIELDS}
+            left_out = DRAWN_FIELDS | (TIMED_FIELDS if folder == "stages" else frozenset())
+            fields = {key: value for key, value in json.loads(content).items() if key not in left_out}
             yield f"record {folder}/{name} {json.dumps(fields, sort_keys=True)}"
 
 

@@ -8,6 +8,7 @@ data is what was written, and when the life is over nothing is left of it anywhe
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import get_args
@@ -34,6 +35,8 @@ POWER_CASES = tuple(case for case in CASES if case.kind != "xfs")
 """What a power cut leaves of ext4 and of xfs does not differ here."""
 HELD = ("dm ", "mount", "session ")
 """How the facts begin that a machine without power does not keep."""
+SEVERED = re.compile(r"\w+: dm VOL\.fenced\.N CLINKER-VOL-N : 0 \d+ error  opens 0")
+"""The same of a volume's device that a fence has cut off."""
 AT_ONCE = 20
 TOTAL = 1500
 """Fewer points than these have to be explained: the test must not shrink unseen."""
@@ -79,6 +82,8 @@ async def trouble(verb: Verb, case: Case, fault: Fault) -> str:
     if (fault.how, verb) == ("power", "fence"):
         # What the fenced pod still held is gone with its machine.
         missing = [fact for fact in missing if not fact.startswith(tuple(f"{fault.node}: {each}" for each in HELD))]
+        # Its stage stands, so its device does, cut off, though nobody has it open any more.
+        more = [fact for fact in more if not SEVERED.fullmatch(fact)]
     return f"{where}: missing {missing}, too much {more}" if missing or more else ""
 
 

@@ -52,7 +52,6 @@ async def export(order: Fields) -> None:
         targets.TargetSpec(
             volume=volume_of(order),
             device=order["device"],
-            size=order["size"],
             portals=tuple(order["portals"]),
             initiator=order["initiator"],
             chap_user="user",

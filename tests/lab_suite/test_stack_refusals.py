@@ -216,6 +216,34 @@ def test_disk_that_is_not_the_volume_is_never_mounted(stack: Stack) -> None:
     clear(stack, volume)
 
 
+@pytest.mark.parametrize("name", ["host1", CONSUMER])
+def test_device_that_lost_its_end_is_never_mounted(stack: Stack, name: str) -> None:
+    """Locally and over iSCSI: it has the name, the uuid, the serial; and less than what was published."""
+    volume, host, storage = create(stack, f"truncated-{name}"), stack.lab.host(name), stack.lab.host("host1")
+    context = stack.controller.attach(str(volume), name, CAPABILITY)
+    assert context["size"] == str(SIZE)
+    host.run(["mkdir", "-p", STAGING])
+    whole = shell(storage, f"dmsetup table {volume}").strip()
+    swap = f"dmsetup suspend --noflush {volume} && dmsetup resume --noudevsync {volume}"
+    shell(storage, f"echo '{whole.replace(str(SIZE // 512), str(SIZE // 1024))}' | dmsetup load {volume}", swap)
+
+    with pytest.raises(grpc.RpcError) as refused:
+        stack.node(name).stage(str(volume), context, STAGING, CAPABILITY)
+
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+    assert "is not the volume: it has 128 MiB, at least 256 MiB are known of" in str(refused.value.details())
+    assert "staging" not in host.get("/proc/mounts").decode()
+    assert session_count(host) == 0
+
+    shell(storage, f"echo '{whole}' | dmsetup load {volume}", swap)
+    stack.node(name).stage(str(volume), context, STAGING, CAPABILITY)
+    assert STAGING in host.get("/proc/mounts").decode()
+    stack.node(name).unstage(str(volume), STAGING)
+    stack.controller.detach(str(volume), name)
+    stack.controller.delete(str(volume))
+    assert stack.leftovers() == {}
+
+
 # -- silence
 
 

@@ -114,7 +114,6 @@ class World:
         spec = targets.TargetSpec(
             volume=VOLUME,
             device=self.store.devices.path(made.devno),
-            size=size,
             portals=(self.store.portal,),
             initiator=self.user.machine.initiator,
             chap_user="user",

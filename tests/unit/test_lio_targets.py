@@ -81,7 +81,6 @@ async def spec(host: Host) -> targets.TargetSpec:
     return targets.TargetSpec(
         volume=VOLUME,
         device=await host.wrapper("w"),
-        size=SIZE,
         portals=(host.machine.portal,),
         initiator=INITIATOR,
         chap_user="user",
@@ -144,7 +143,7 @@ async def test_a_cut_at_any_step_is_repaired_by_repeating(after: bool) -> None:
         host = Host()
         device = await host.wrapper("w")
         order = targets.TargetSpec(
-            volume=VOLUME, device=device, size=SIZE, portals=(host.machine.portal,), initiator=INITIATOR,
+            volume=VOLUME, device=device, portals=(host.machine.portal,), initiator=INITIATOR,
             chap_user="user", secret=Secret("s" * 32), write_protected=True,
         )  # fmt: skip
         cut = CutAt(number, after=after)
@@ -165,7 +164,7 @@ async def test_what_was_cut_short_can_be_removed(after: bool) -> None:
     for number in range(1, 25):
         host = Host()
         order = targets.TargetSpec(
-            volume=VOLUME, device=await host.wrapper("w"), size=SIZE, portals=(host.machine.portal,),
+            volume=VOLUME, device=await host.wrapper("w"), portals=(host.machine.portal,),
             initiator=INITIATOR, chap_user="user", secret=Secret("s" * 32),
         )  # fmt: skip
         try:

@@ -40,7 +40,6 @@ class Pair:
         return targets.TargetSpec(
             volume=VOLUME,
             device=self.store.devices.path(device.devno),
-            size=SIZE,
             portals=(self.store.portal,),
             initiator=await self.user.initiator.name(),
             chap_user="user",

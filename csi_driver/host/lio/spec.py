@@ -16,9 +16,9 @@ class TargetSpec:
 
     volume: VolumeId
     device: str
-    """Path of the wrapper over the LV, as ``Devices.path`` gives it (``/dev/dm-3``)."""
-    size: int
-    """Bytes of the device. For people: the target asks the device itself, and sees it grow (kernel.md 3)."""
+    """Path of the wrapper over the LV, as ``Devices.path`` gives it (``/dev/dm-3``). The target asks it for its size,
+    and sees it grow (kernel.md 3).
+    """
     portals: tuple[str, ...]
     """``address:port`` to listen on, IPv6 in brackets; exactly these."""
     initiator: str
