@@ -19,7 +19,7 @@ CHECKS := check-format check-lint check-types check-imports check-generated chec
 .PHONY: help
 help: ## list these commands
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
-	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+	  printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 .PHONY: setup
 setup: ## the locked Python packages, as .venv
@@ -55,6 +55,7 @@ check-imports:
 
 check-generated:
 	@$(RUN) -m tools.generate --check
+	@$(RUN) -m tools.parameters --check
 	@$(RUN) -m tools.render --check
 
 check-lengths:
@@ -69,8 +70,9 @@ fmt: setup ## format the code and mend what the linter can mend
 	@$(BIN)/ruff format --quiet
 
 .PHONY: generate
-generate: setup ## code from proto/ into csi_driver/rpc/gen, plain manifests from the chart into deploy/
+generate: setup ## code from proto/, class parameters from the code, deploy/ from the chart
 	@$(RUN) -m tools.generate
+	@$(RUN) -m tools.parameters
 	@$(RUN) -m tools.render
 
 .PHONY: lock
@@ -80,6 +82,10 @@ lock: setup ## requirements*.lock from pyproject.toml (ARGS=--upgrade takes the 
 .PHONY: image
 image: setup ## the driver's image as an OCI archive in build/image
 	@$(RUN) -m tests.cluster.image_build $(ARGS)
+
+.PHONY: images-list
+images-list: setup ## the images that an installation pulls (ARGS="--values values.yaml")
+	@$(RUN) -m tools.images_list $(ARGS)
 
 .PHONY: cluster
 cluster: setup ## a real Kubernetes cluster on test hosts with the chart installed; the first time builds Kubernetes (20 minutes)

@@ -38,7 +38,7 @@ def main() -> None:
 def render() -> str:
     """The manifests, as helm renders them with VALUES."""
     helm = str(binaries.program(binaries.HELM))
-    command = [helm, "template", "clinker", str(CHART), "--namespace", NAMESPACE, "--values", "-"]
+    command = [helm, "template", "clinker", str(CHART), "--namespace", NAMESPACE, "--no-hooks", "--values", "-"]
     done = subprocess.run(command, input=json.dumps(VALUES), capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"helm does not render the chart: {done.stderr}")

@@ -32,5 +32,11 @@ async def create_volume(context: Context, request: CreateVolume) -> VolumeView:
         id=str(volume.id),
         size=volume.size,
         context={ACCESS_KEY: access.value},
-        topology=reach(volume.node, exported=exported),
+        topology=reach(
+            volume.node,
+            exported=exported,
+            requisite=order.topology.requisite,
+            # A node that was never heard is only about to join: kubelet, and so the caller, does not know it yet.
+            registered=(state.labels for state in context.fleet.nodes() if state.info is not None),
+        ),
     )

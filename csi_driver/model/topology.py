@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 NODE_KEY = "csi.clinker.io/node"
@@ -75,9 +75,18 @@ class Topology:
         return f"{shown} or {more} more" if more > 0 else shown
 
 
-def reach(node: str, *, exported: bool) -> tuple[Segment, ...]:
+def reach(
+    node: str, *, exported: bool, requisite: Sequence[Segment], registered: Iterable[Mapping[str, str]]
+) -> tuple[Segment, ...]:
     """CSI ``accessible_topology`` of a volume on ``node``: empty says from everywhere.
 
-    ``exported``: whether other nodes may use it over the network.
+    ``exported``: whether other nodes may use it over the network. ``requisite`` is what the caller asked for: when
+    it leaves out one of the ``registered`` nodes (their labels), an operator's ``allowedTopologies`` stands behind
+    it, and pods must stay within it too. When it names all of them it is only the list of the nodes of today, and a
+    volume bound to that could never be used on one that comes tomorrow.
     """
-    return () if exported else (Segment.node(node),)
+    if not exported:
+        return (Segment.node(node),)
+    if not requisite or all(any(each.holds(labels) for each in requisite) for labels in registered):
+        return ()
+    return tuple(requisite)

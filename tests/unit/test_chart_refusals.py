@@ -95,12 +95,6 @@ def test_two_classes_that_are_both_the_default_are_refused() -> None:
     assert "a and b both say default: true" in refusal(merged(MINIMUM, {"storageClasses": classes}))
 
 
-def test_a_parameter_that_the_driver_does_not_know_is_refused() -> None:
-    classes = [{"name": "fast", "parameters": {"writecache": "back"}}]
-    said = refusal(merged(MINIMUM, {"storageClasses": classes}))
-    assert 'StorageClass "fast": unknown parameter "writecache"' in said
-
-
 @pytest.mark.parametrize("taken", ["metrics", "health"])
 def test_ports_of_a_node_that_collide_are_refused(taken: str) -> None:
     assert "node.ports" in refusal(merged(MINIMUM, {"node": {"ports": {taken: 7443}}}))

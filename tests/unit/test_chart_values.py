@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # ships no types
 
-from csi_driver.model.parameters import TABLE
 from tests.unit.chart import CHART, MINIMUM, Object, container, render, template
 
 SIDECARS = ("provisioner", "attacher", "resizer")
@@ -62,6 +60,11 @@ OTHER: dict[str, Any] = {
     "tls.caBundle": "-----BEGIN CERTIFICATE-----\nother\n-----END CERTIFICATE-----\n",
     "pools": [{"name": "slow", "vg": "vg9"}],
     "storageClasses": [{"name": "other"}],
+    "admissionPolicy.enabled": False,
+    "uninstall.refuseWhileInUse": False,
+    "monitoring.podMonitor.enabled": True,
+    "networkPolicy.enabled": True,
+    "openshift.enabled": True,
     "node.lvmDevices": ["/dev/nvme.*"],
     "node.maxVolumes": 7,
     "node.terminationGracePeriodSeconds": 60,
@@ -96,6 +99,7 @@ for _sidecar in SIDECARS:
             "image.repository": "registry.example.org/sidecar",
             "image.tag": "v0.0.9",
             "image.digest": DIGEST,
+            "port": 9100,
             "verbosity": 5,
             "resources.requests.cpu": "2",
             "resources.requests.memory": "3Gi",
@@ -103,7 +107,7 @@ for _sidecar in SIDECARS:
         }.items()
     }
 
-ELSEWHERE = {"tls.caConfigMap"}
+ELSEWHERE = {"tls.caConfigMap", "monitoring.podMonitor.labels", "monitoring.podMonitor.interval"}
 """Values that cannot just be added to the others; they have a test of their own."""
 
 
@@ -286,15 +290,6 @@ def test_a_class_says_all_that_it_is_told() -> None:
     assert found["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true", "note": "yes"}
     for key in wanted.keys() - {"name", "default", "annotations"}:
         assert found[key] == wanted[key]
-
-
-def test_the_parameters_that_the_chart_lets_pass_are_those_of_the_driver() -> None:
-    for parameter in TABLE:
-        classes = [{"name": "c", "parameters": {parameter.key: parameter.default or "fast"}}]
-        assert render({"storageClasses": classes}).get("StorageClass", "c")["parameters"]
-    text = (CHART / "templates" / "_refusals.tpl").read_text()
-    [line] = [line for line in text.splitlines() if line.startswith('["')]
-    assert json.loads(line) == sorted(parameter.key for parameter in TABLE)
 
 
 # Scheduling and the like

@@ -15,7 +15,7 @@ from csi_driver.errors import (
 from csi_driver.model.access import AccessMode, AccessType, Capability, FsType
 from csi_driver.model.ids import volume_key
 from csi_driver.model.sizes import GIB, MIB
-from csi_driver.model.topology import Segment
+from csi_driver.model.topology import NODE_KEY, ZONE_KEY, Segment, Topology
 from csi_driver.model.volume import Limits
 from tests.unit.create_orders import XFS, at, create, identity, only
 from tests.unit.fake_agents import BLOCK, EXTENT, MOUNT, Cluster, FakeAgent
@@ -32,7 +32,8 @@ async def test_a_volume_is_made_as_ordered() -> None:
     async with Cluster(FakeAgent("n1"), FakeAgent("n2")) as cluster:
         view = await cluster.controller.create_volume(create(size=GIB + 1, parameters=parameters, topology=at("n2")))
         volume = only(cluster)
-        assert view == VolumeView(id=str(volume.id), size=GIB + EXTENT, context={"access": "prefer-local"})
+        context, topology = {"access": "prefer-local"}, (Segment.node("n2"),)
+        assert view == VolumeView(id=str(volume.id), size=GIB + EXTENT, context=context, topology=topology)
         assert (volume.node, volume.size, volume.fs, volume.layout) == ("n2", GIB + EXTENT, FsType.EXT4, "thick")
         assert (volume.name, volume.pvc_namespace, volume.pvc_name) == ("pvc-1", "shop", "data")
         assert volume.id.key == volume_key("pvc-1")
@@ -87,6 +88,44 @@ async def test_where_it_may_be_used_is_told(
         view = await cluster.controller.create_volume(create(parameters=parameters))
         assert view.topology == topology
         assert view.context["access"] == parameters.get("access", "prefer-local")
+
+
+ZONE_A, ZONE_B = Segment.of({ZONE_KEY: "a"}), Segment.of({ZONE_KEY: "b"})
+ZONES = {"n1": "a", "n2": "a", "n3": "b"}
+EVERY_NODE = tuple(Segment.of({NODE_KEY: node, ZONE_KEY: zone}) for node, zone in ZONES.items())
+
+
+@pytest.mark.parametrize(
+    ("requisite", "topology"),
+    [
+        ((), ()),
+        # What the provisioner sends without allowedTopologies: a node that comes later must not be shut out.
+        (EVERY_NODE, ()),
+        ((ZONE_A, ZONE_B), ()),
+        ((ZONE_A,), (ZONE_A,)),
+        ((Segment.node("n1"), Segment.node("n2")), (Segment.node("n1"), Segment.node("n2"))),
+    ],
+)
+async def test_what_an_operator_allows_binds_the_pods_as_well(
+    requisite: tuple[Segment, ...], topology: tuple[Segment, ...]
+) -> None:
+    agents = FakeAgent("n1", zone="a"), FakeAgent("n2", zone="a"), FakeAgent("n3", zone="b", size=0)
+    async with Cluster(*agents) as cluster:
+        view = await cluster.controller.create_volume(create(topology=Topology(requisite=requisite)))
+        assert view.topology == topology
+        assert await cluster.controller.create_volume(create(topology=Topology(requisite=requisite))) == view
+
+
+async def test_a_silent_node_counts_and_one_that_was_never_heard_does_not() -> None:
+    async with Cluster(FakeAgent("n1"), FakeAgent("n2")) as cluster:
+        await cluster.silence("n2")
+        view = await cluster.controller.create_volume(create(topology=at("n1")))
+        assert view.topology == (Segment.node("n1"),)
+    never = FakeAgent("n2")
+    never.silent = True  # a node that joins just now, whose image is still being pulled
+    async with Cluster(FakeAgent("n1"), never) as cluster:
+        view = await cluster.controller.create_volume(create(topology=at("n1")))
+        assert view.topology == ()
 
 
 async def test_the_pods_node_wins_and_another_is_the_fallback_unless_local() -> None:

@@ -6,7 +6,7 @@
 {{- include "clinker.refusePorts" . -}}
 {{- include "clinker.refuseTwoDefaults" . -}}
 {{- range .Values.storageClasses -}}
-  {{- include "clinker.refuseParameters" . -}}
+  {{- include "clinker.refuseParameters" (dict "root" $ "class" .) -}}
   {{- include "clinker.refuseChangedClass" . -}}
 {{- end -}}
 {{- end }}
@@ -118,7 +118,9 @@ Either give the changed class another name, or delete the class first (volumes m
 {{- end }}
 
 {{- define "clinker.refusePorts" -}}
-{{- range $process, $ports := dict "controller" .Values.controller.ports "node" .Values.node.ports -}}
+{{- $controller := deepCopy .Values.controller.ports -}}
+{{- range $name, $sidecar := .Values.sidecars -}}{{ $_ := set $controller $name $sidecar.port }}{{ end -}}
+{{- range $process, $ports := dict "controller" $controller "node" .Values.node.ports -}}
   {{- $taken := list -}}
   {{- range $name, $port := $ports -}}
     {{- if has (int $port) $taken -}}
@@ -139,17 +141,22 @@ Either give the changed class another name, or delete the class first (volumes m
 {{- end -}}
 {{- end }}
 
-{{/* The keys of csi_driver/model/parameters.py; a test compares the two. */}}
-{{- define "clinker.parameters" -}}
-["access", "layout", "pool", "writeCache"]
-{{- end }}
-
+{{/* By what the driver's own table says; `make generate` writes that file. */}}
 {{- define "clinker.refuseParameters" -}}
-{{- $known := include "clinker.parameters" . | fromJsonArray -}}
-{{- $class := .name -}}
-{{- range $key, $value := .parameters -}}
-  {{- if not (or (has $key $known) (hasPrefix "csi.storage.k8s.io/" $key)) -}}
-  {{- fail (printf "\n\nStorageClass %q: unknown parameter %q; known are %s.\n" $class $key (join ", " $known)) -}}
+{{- $known := .root.Files.Get "files/parameters.json" | fromJson -}}
+{{- $class := .class.name -}}
+{{- $table := dict -}}
+{{- range $known.parameters -}}{{ $_ := set $table .key . }}{{ end -}}
+{{- range $key, $value := .class.parameters -}}
+  {{- $parameter := get $table $key -}}
+  {{- if not $parameter -}}
+    {{- if not (hasPrefix $known.prefix $key) -}}
+    {{- fail (printf "\n\nStorageClass %q: unknown parameter %q; known are %s.\n" $class $key (keys $table | sortAlpha | join ", ")) -}}
+    {{- end -}}
+  {{- else if and $parameter.allowed (not (has $value $parameter.allowed)) -}}
+    {{- fail (printf "\n\nStorageClass %q: parameter %q is %q; it may be %s.\n" $class $key $value (join ", " $parameter.allowed)) -}}
+  {{- else if and $parameter.pattern (not (regexMatch (printf "^(%s)$" $parameter.pattern) $value)) -}}
+    {{- fail (printf "\n\nStorageClass %q: parameter %q is %q; it must match %s.\n" $class $key $value $parameter.pattern) -}}
   {{- end -}}
 {{- end -}}
 {{- end }}

@@ -1,5 +1,5 @@
 {{/*
-One CSI sidecar. Called with a dict of "root", "name", "port" (of its probe and metrics) and "args".
+One CSI sidecar. Called with a dict of "root", "name" and "args".
 They may sit in other pods than the leader of another kind: every replica of the controller answers every call.
 */}}
 {{- define "clinker.sidecar" -}}
@@ -11,7 +11,7 @@ They may sit in other pods than the leader of another kind: every replica of the
     - --csi-address=/run/clinker/csi.sock
     - --leader-election
     - --leader-election-namespace=$(NAMESPACE)
-    - --http-endpoint=:{{ .port }}
+    - --http-endpoint=:{{ $values.port }}
     - --kube-api-qps=20
     - --kube-api-burst=100
     - --v={{ $values.verbosity }}
@@ -27,7 +27,7 @@ They may sit in other pods than the leader of another kind: every replica of the
     - name: POD_NAME
       valueFrom: {fieldRef: {fieldPath: metadata.name}}
   ports:
-    - {name: {{ .name }}, containerPort: {{ .port }}}
+    - {name: {{ .name }}, containerPort: {{ $values.port }}}
   # A leader that cannot renew its lease and does not end by itself is ended.
   livenessProbe:
     httpGet: {path: /healthz/leader-election, port: {{ .name }}}
