@@ -57,13 +57,18 @@ def image() -> Built:
 
     def build(partial: Path, _final: Path) -> None:
         install_buildah()
-        storage = Storage(partial / "storage")
+        context, storage = partial / "context", Storage(partial / "storage")
+        _copy_context(context)
+        if _digest(context) != digest:
+            raise LabError("files of the image were changed while it was begun; build it again")
         try:
-            _build(storage, partial)
+            _build(storage, context, partial)
         finally:
             storage.remove()
+            shutil.rmtree(context)
 
-    folder = cache.entry("clinker-image", (RECIPE, _tree_digest()), build)
+    digest = _digest(REPOSITORY)
+    folder = cache.entry("clinker-image", (RECIPE, digest), build)
     sizes = json.loads((folder / "sizes.json").read_text())
     return Built(folder / "clinker.tar", folder / "clinker.cdx.json", sizes["image"], sizes["base"])
 
@@ -99,7 +104,18 @@ class Storage:
         shutil.rmtree(self._folder)
 
 
-def _build(storage: Storage, target: Path) -> None:
+def _copy_context(target: Path) -> None:
+    """What the build sees: minutes later the tree may be another one."""
+    target.mkdir()
+    for name in CONTEXT:
+        path = REPOSITORY / name
+        if path.is_dir():
+            shutil.copytree(path, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(path, target / name)
+
+
+def _build(storage: Storage, context: Path, target: Path) -> None:
     base = storage.buildah("from", "scratch")
     storage.buildah("add", base, str(base_archive()), "/")
     storage.buildah("config", "--cmd", "bash", base)
@@ -108,11 +124,11 @@ def _build(storage: Storage, target: Path) -> None:
     revision = tools.call(["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"], timeout=20).strip()
     storage.buildah(
         "bud",
-        *("--pull-never", "--file", str(REPOSITORY / "Dockerfile"), "--tag", NAME),
+        *("--pull-never", "--file", str(context / "Dockerfile"), "--tag", NAME),
         *("--build-arg", f"VERSION={__version__}", "--build-arg", f"REVISION={revision}"),
         # The machine's own authorities, if its registries need them; not in the place of the image's, which apt writes.
         *(f"--volume={CERTIFICATES}:{MOUNTED_CERTIFICATES}:ro", "--build-arg", f"PIP_CERT={MOUNTED_CERTIFICATES}"),
-        str(REPOSITORY),
+        str(context),
     )
     made = storage.buildah("from", "--pull-never", NAME)
     tree = storage.tree(made)
@@ -136,16 +152,16 @@ def _size(tree: Path) -> int:
     return int(tools.call(["du", "--summarize", "--bytes", str(tree)], timeout=60).split()[0])
 
 
-def _tree_digest() -> str:
-    """Stands for everything that goes into the image."""
+def _digest(tree: Path) -> str:
+    """Stands for everything in a tree that goes into the image."""
     whole = hashlib.sha256()
     for name in CONTEXT:
-        path = REPOSITORY / name
+        path = tree / name
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
             if file.is_file() and "__pycache__" not in file.parts:
                 content = file.read_bytes()
-                whole.update(f"{file.relative_to(REPOSITORY)} {len(content)}\n".encode() + content)
+                whole.update(f"{file.relative_to(tree)} {len(content)}\n".encode() + content)
     return whole.hexdigest()
 
 

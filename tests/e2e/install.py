@@ -22,6 +22,7 @@ CHART = TOP / "charts" / "clinker"
 RELEASE, NAMESPACE = "clinker", "clinker"
 SECRET = "clinker-controller-tls"
 SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer")
+ZONES = {"host1": "a", "host2": "b", "host3": "b"}
 INSTALL_LIMIT = 180
 """Seconds until everything of the chart must be ready."""
 
@@ -46,6 +47,9 @@ def install(cluster: Cluster, further: Mapping[str, object] | None = None) -> No
     for host in cluster.lab.hosts:
         if host.disks:
             make_pool(host)
+        # Before there are pods: Kubernetes copies the label onto a pod when it binds it.
+        zone = f"topology.kubernetes.io/zone={ZONES.get(host.name, 'b')}"
+        cluster.kubectl("label", "node", host.name, zone, "--overwrite")
     make_namespace(cluster)
     helm_install(cluster, {**values(), **(further or {})})
 

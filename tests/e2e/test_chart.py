@@ -7,6 +7,8 @@ import json
 import pytest
 
 from tests.cluster.cluster import Cluster
+from tests.e2e.conftest import GONE
+from tests.e2e.evidence import await_nothing_left
 from tests.e2e.install import NAMESPACE, RELEASE, helm, helm_install, values
 from tests.e2e.user import DATA, User, claim, pod
 from tests.lab import LabError
@@ -39,11 +41,17 @@ def test_the_driver_comes_up_with_pods_that_stay_up(cluster: Cluster) -> None:
     assert set(restarts.values()) == {0}
 
 
+def test_helm_test_makes_a_volume_and_leaves_none(cluster: Cluster) -> None:
+    said = helm(cluster, "test", RELEASE, "--namespace", NAMESPACE, "--timeout=180s", timeout=200)
+    assert "Phase:          Succeeded" in said
+    await_nothing_left(cluster, within=GONE)
+
+
 def test_volumes_are_used_on_without_the_driver_and_found_again_by_the_next(cluster: Cluster, user: User) -> None:
     user.apply(claim("data"))
     user.run(pod("writer", "data", node="host3"))
     user.shell("writer", f"echo before >{DATA}/story; sync")
-    helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout=180s", timeout=200)
+    helm(cluster, "uninstall", RELEASE, "--namespace", NAMESPACE, "--no-hooks", "--wait", "--timeout=180s", timeout=200)
     try:
         assert user.shell("writer", f"echo without >>{DATA}/story; sync; cat {DATA}/story") == "before\nwithout\n"
     finally:

@@ -8,7 +8,7 @@ import pytest
 
 from csi_driver import DRIVER_NAME
 from tests.cluster.cluster import Cluster, KubectlFailed
-from tests.e2e.install import NAMESPACE
+from tests.e2e.install import NAMESPACE, ZONES
 from tests.e2e.user import DATA, DEVICE, User, claim, pod
 from tests.lab.waiting import eventually
 
@@ -19,7 +19,9 @@ def test_every_node_is_known_to_kubernetes(cluster: Cluster) -> None:
     for name in cluster.nodes:
         [driver] = json.loads(cluster.kubectl("get", f"csinode/{name}", "--output=json"))["spec"]["drivers"]
         assert (driver["name"], driver["nodeID"]) == (DRIVER_NAME, name)
-        assert driver["topologyKeys"] == ["csi.clinker.io/node"]
+        assert sorted(driver["topologyKeys"]) == ["csi.clinker.io/node", "topology.kubernetes.io/zone"]
+        labels = json.loads(cluster.kubectl("get", f"node/{name}", "--output=json"))["metadata"]["labels"]
+        assert (labels["csi.clinker.io/node"], labels["topology.kubernetes.io/zone"]) == (name, ZONES[name])
 
 
 def test_data_follow_a_pod_from_node_to_node(user: User, cluster: Cluster) -> None:
