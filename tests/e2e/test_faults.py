@@ -14,7 +14,8 @@ from tests.lab.waiting import eventually
 
 API_SERVER = "10.78.0.254"
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
-WRITER = f"i=0; while :; do i=$((i+1)); if echo $i >>{DATA}/n && sync {DATA}/n; then :; else echo failed; fi; sleep 0.2; done"
+WRITE = f"echo $i >>{DATA}/n && sync {DATA}/n"
+WRITER = f"i=0; while :; do i=$((i+1)); if {WRITE}; then :; else echo failed; fi; sleep 0.2; done"
 NOT_READY_LIMIT = 90.0
 
 
