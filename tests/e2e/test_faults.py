@@ -9,10 +9,10 @@ import pytest
 from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.nodes import PROGRAM
+from tests.cluster.places import API_ADDRESS
 from tests.e2e.user import DATA, User, claim, pod
 from tests.lab.waiting import eventually
 
-API_SERVER = "10.78.0.254"
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 WRITE = f"echo $i >>{DATA}/n && sync {DATA}/n"
 WRITER = f"i=0; while :; do i=$((i+1)); if {WRITE}; then :; else echo failed; fi; sleep 0.2; done"
@@ -25,7 +25,7 @@ def cut_off(cluster: Cluster) -> Generator[str]:
     name = "host3"
     yield name
     host = cluster.lab.host(name)
-    host.run(["ip", "route", "del", "blackhole", f"{API_SERVER}/32"], check=False)
+    host.run(["ip", "route", "del", "blackhole", f"{API_ADDRESS}/32"], check=False)
     cluster.kubectl("taint", "node", name, f"{OUT_OF_SERVICE}-", "--overwrite")
     cluster.wait(f"node/{name}", "condition=Ready", timeout=120)
 
@@ -72,7 +72,7 @@ def test_a_node_out_of_service_is_fenced_before_its_volume_is_given_away(
     writer = pod("writer", "data", node=cut_off)
     writer["spec"]["containers"][0]["command"] = ["sh", "-c", WRITER]
     user.run(writer)
-    cluster.lab.host(cut_off).run(["ip", "route", "replace", "blackhole", f"{API_SERVER}/32"])
+    cluster.lab.host(cut_off).run(["ip", "route", "replace", "blackhole", f"{API_ADDRESS}/32"])
     cluster.wait(f"node/{cut_off}", "condition=Ready=Unknown", timeout=NOT_READY_LIMIT)
     cluster.kubectl("taint", "node", cut_off, f"{OUT_OF_SERVICE}=cut:NoExecute")
     user.wait("pod/writer", "delete", timeout=240)
