@@ -48,6 +48,10 @@ class Journal:
         """All publications."""
         return tuple(self._entries.values())
 
+    def volumes(self) -> tuple[VolumeId, ...]:
+        """The volumes that are published, each once."""
+        return tuple(dict.fromkeys(volume for volume, _ in self._entries))
+
     def next_number(self, now: float) -> int:
         """A number above all in use; from the clock (milliseconds), so that it grows over restarts as well."""
         highest = max((entry.number for entry in self._entries.values()), default=0)
@@ -69,6 +73,7 @@ def _encode(publication: Publication) -> dict[str, Any]:
         "readonly": request.readonly,
         "initiator": request.initiator,
         "number": publication.number,
+        "wrapper": publication.wrapper,
         "portals": list(publication.portals),
         "chap_user": publication.chap_user,
         "secret": publication.secret.reveal() if publication.secret else None,
@@ -92,6 +97,8 @@ def _decode(entry: dict[str, Any]) -> Publication:
             initiator=entry["initiator"],
         ),
         number=entry["number"],
+        # Entries of the first versions have none: only one node could use a volume, and the wrapper was its own.
+        wrapper=entry.get("wrapper", entry["number"]),
         portals=tuple(entry["portals"]),
         chap_user=entry["chap_user"],
         secret=Secret(entry["secret"]) if entry["secret"] else None,

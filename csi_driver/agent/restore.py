@@ -10,39 +10,41 @@ import logging
 
 from csi_driver.agent import publish, teardown
 from csi_driver.agent.context import AgentContext
-from csi_driver.errors import DriverError
+from csi_driver.errors import Busy, DriverError, Unavailable
 from csi_driver.host.doors import DmDevice
 from csi_driver.model.ids import DM_UUID_PREFIX, VolumeId
-from csi_driver.model.publication import Publication
 
 log = logging.getLogger(__name__)
 
 
-async def restore(context: AgentContext) -> tuple[Publication, ...]:
-    """Put up every publication of the journal; those that could not be are returned, to be tried again."""
+async def restore(context: AgentContext) -> tuple[VolumeId, ...]:
+    """Put up every publication of the journal; volumes that could not be are returned, to be tried again."""
     await _settle_wrappers(context)
-    failed = []
     for publication in context.journal.all():
         context.picture.put_publication(publication)
-        if not await _restore_one(context, publication):
-            failed.append(publication)
-    return tuple(failed)
+    return tuple([volume for volume in context.journal.volumes() if not await _restore_one(context, volume)])
 
 
-async def again(context: AgentContext, failed: tuple[Publication, ...]) -> tuple[Publication, ...]:
-    """One more try at those that are still in the journal; what still failed is returned."""
-    current = [entry for entry in failed if context.journal.get(entry.volume, entry.node) == entry]
-    return tuple([entry for entry in current if not await _restore_one(context, entry)])
+async def again(context: AgentContext, volume: VolumeId) -> bool:
+    """One more try, as a job of the volume: what the journal says must not be let in while someone is shut out.
+
+    True when all of it stands, or the volume is not published any more.
+    """
+    if not context.journal.of(volume):
+        return True
+    try:
+        return await context.jobs.run(str(volume), "restore", None, lambda: _restore_one(context, volume))
+    except (Busy, Unavailable):
+        return False
 
 
-async def _restore_one(context: AgentContext, publication: Publication) -> bool:
-    volume = publication.volume
+async def _restore_one(context: AgentContext, volume: VolumeId) -> bool:
     try:
         found = await context.look(volume)
         if found is None:
-            log.error("published volume is missing", extra={"volume": str(volume), "node": publication.node})
+            log.error("published volume is missing", extra={"volume": str(volume)})
             return False
-        await publish.put_up(context, publication, found)
+        await publish.put_up(context, found)
     except DriverError as error:
         log.warning("publication not restored", extra={"volume": str(volume), "error": str(error)})
         return False

@@ -204,9 +204,9 @@ class Agent:
             except DriverError as error:
                 log.warning("volume groups could not be read", extra={"error": str(error)})
 
-    async def _retry(self, failed: tuple[Publication, ...]) -> None:
+    async def _retry(self, failed: tuple[VolumeId, ...]) -> None:
         pause = RETRY_FIRST
         while failed:
             await asyncio.sleep(pause)
             pause = min(pause * 2, RETRY_MOST)
-            failed = await restore.again(self.context, failed)
+            failed = tuple([volume for volume in failed if not await restore.again(self.context, volume)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 
-from csi_driver.agent import teardown
+from csi_driver.agent import publish, teardown
 from csi_driver.agent.context import AgentContext
 from csi_driver.errors import Busy
 from csi_driver.host import wrapper
@@ -43,9 +43,11 @@ async def _shut_out(context: AgentContext, entry: Publication) -> None:
 async def _take_down(context: AgentContext, entry: Publication) -> None:
     """The last user is out: export and wrapper go. Whoever may still use the wrapper keeps a dead one."""
     await teardown.remove_exports(context, entry.volume)
+    if publish.keeps_reservations(entry.request):
+        await context.doors.reservations.forget(entry.volume.serial)
     name = str(entry.volume)
     try:
         await teardown.remove_wrapper(context, entry.volume)
     except Busy:
-        await wrapper.sever(context.doors.dm, name, entry.number)
+        await wrapper.sever(context.doors.dm, name, entry.wrapper)
         log.warning("severed while in use", extra={"volume": name, "node": entry.node})

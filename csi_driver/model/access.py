@@ -59,9 +59,14 @@ class Capability:
 
 
 SUPPORTED: frozenset[tuple[AccessType, AccessMode]] = frozenset(
-    {(access, mode) for access in AccessType for mode in AccessMode if not mode.many_nodes}
+    {
+        *((access, mode) for access in AccessType for mode in AccessMode if not mode.many_nodes),
+        *((access, AccessMode.MULTI_NODE_READER_ONLY) for access in AccessType),
+        (AccessType.BLOCK, AccessMode.MULTI_NODE_MULTI_WRITER),
+    }
 )
-"""What is offered. Modes for several nodes go through iSCSI on every node and come with their own issue."""
+"""What is offered (csi.md 1.1). No file system of ours stands a second node that writes; a single writer among
+several nodes is a mode that Kubernetes never asks for."""
 
 
 def check_supported(capability: Capability) -> None:
@@ -69,6 +74,7 @@ def check_supported(capability: Capability) -> None:
     if (capability.access, capability.mode) in SUPPORTED:
         return
     raise InvalidRequest(
-        f"access mode {capability.mode.name} with {capability.access.value} access is not offered; "
-        "use a single-node mode (ReadWriteOnce or ReadWriteOncePod)"
+        f"access mode {capability.mode.name} with {capability.access.value} access is not offered: several nodes may "
+        "read a file system (ReadOnlyMany) or write a raw block volume (ReadWriteMany, volumeMode Block); for one "
+        "node use ReadWriteOnce or ReadWriteOncePod"
     )

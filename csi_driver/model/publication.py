@@ -46,6 +46,9 @@ class Publication:
     request: PublishRequest
     number: int
     """Grows with every publication of this agent; part of the wrapper's dm uuid."""
+    wrapper: int = 0
+    """The number in the dm uuid of the volume's wrapper on the storage node: of the first of the publications that
+    use it together. Not told to others."""
     portals: tuple[str, ...] = ()
     """``address:port`` of each, for ISCSI. May change when the storage node gets another address."""
     chap_user: str = ""

@@ -86,6 +86,10 @@ class SimConfigfs:
         elif (folder.kind, name) == ("wwn", "vpd_unit_serial"):
             if where.removesuffix("/wwn") in self._root.all_links():
                 raise trouble(errno.EINVAL, "active exports")
+        elif folder.kind == "pr":
+            if where.removesuffix("/pr") in self._root.all_links():
+                raise trouble(errno.EINVAL, "active exports")
+            value = "\n".join(filter(None, (folder.attributes[name], value)))
         elif (folder.kind, name) == ("tpg", "enable"):
             self._enable_tpg(where, value)
         elif folder.kind == "mapped" and not folder.links:

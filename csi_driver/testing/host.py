@@ -20,6 +20,7 @@ from csi_driver.testing.mounts import SimMounts
 from csi_driver.testing.network import SimNetwork
 from csi_driver.testing.nodes import Node, trouble
 from csi_driver.testing.records import SimRecords
+from csi_driver.testing.reservations import SimReservations
 from csi_driver.testing.store import Io, reading, writing
 
 
@@ -76,6 +77,7 @@ class SimHost:
         self.dm = SimDm(self.machine, self.effects)
         self.devices = SimDevices(self.machine, self.effects)
         self.configfs = SimConfigfs(self.machine, self.effects)
+        self.reservations = SimReservations(self.machine, self.effects)
         self.formatter = SimFormatter(self.machine, self.effects)
         self.initiator = SimInitiator(self.machine, self.effects)
         self.filesystems = SimFilesystems(self.machine, self.effects)
@@ -105,6 +107,7 @@ class SimHost:
             dm=self.dm,
             devices=self.devices,
             configfs=self.configfs,
+            reservations=self.reservations,
             formatter=self.formatter,
             host=self.facts,
         )
@@ -219,6 +222,7 @@ class SimHost:
         found += [f"session {session.iqn}" for session in machine.sessions]
         found += [f"record {iqn} {portal}" for iqn, portal in machine.disks.node_records]
         found += [f"mount {mount.target}" for mount in machine.mounts]
+        found += [f"reservations {serial}" for serial in machine.disks.reservations]
         found += [f"file {folder}/{name}" for folder, files in machine.disks.records.items() for name in files]
         return tuple(sorted(found))
 

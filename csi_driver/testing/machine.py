@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from csi_driver.host.doors import Mount, NodeRecord
+from csi_driver.host.doors import Mount, NodeRecord, SavedReservations
 from csi_driver.testing.groups import Group
 from csi_driver.testing.image import Mounted
 from csi_driver.testing.network import SimNetwork
@@ -24,6 +24,10 @@ class Disks:
     node_records: dict[tuple[str, str], NodeRecord] = field(default_factory=dict)
     records: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """Directories of small files, by the name of the directory."""
+    reservations: dict[str, SavedReservations] = field(default_factory=dict)
+    """What the kernel's target keeps of persistent reservations, by serial; a test puts it there."""
+    keeps_reservations: bool = False
+    """The folder for them is there."""
     paths: dict[str, str] = field(default_factory=lambda: dict.fromkeys(FOLDERS, "folder"))
     """Directories and files of the root file system: ``folder`` or ``file``."""
 

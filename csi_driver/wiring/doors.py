@@ -17,6 +17,7 @@ from csi_driver.host.iscsi import place
 from csi_driver.host.iscsi.initiator import OpenIscsi
 from csi_driver.host.lvm.shell import LvmShell
 from csi_driver.host.mounts.kernel import KernelMounts
+from csi_driver.host.reservations import TargetFiles
 from csi_driver.kit.effects import Effects
 from csi_driver.kit.run import HostRunner
 from csi_driver.kit.state import RecordFiles, Records
@@ -49,6 +50,7 @@ def host_doors(settings: Settings, effects: Effects) -> HostDoors:
             dm=dm,
             devices=devices,
             configfs=KernelConfigfs(effects),
+            reservations=TargetFiles(effects, root=_host_root(settings)),
             formatter=Mkfs(here, effects),
             host=host,
         ),
@@ -67,15 +69,20 @@ def host_doors(settings: Settings, effects: Effects) -> HostDoors:
 
 
 def _initiator(settings: Settings, effects: Effects) -> OpenIscsi:
+    root = _host_root(settings)
+    return OpenIscsi(HostRunner(prefix=place.iscsiadm_prefix(settings.consumer.iscsiadm)), effects, root=root)
+
+
+def _host_root(settings: Settings) -> Path:
+    """The host's root folder, from wherever we run."""
     way = settings.consumer.iscsiadm
     try:
-        prefix, root = place.iscsiadm_prefix(way), place.host_root(way)
+        return place.host_root(way)
     except OSError as error:
         raise InvalidRequest(
             f"consumer.iscsiadm is {way!r}, and the namespaces of PID 1 cannot be seen ({error.strerror}): "
             "run as root, or set direct or host"
         ) from error
-    return OpenIscsi(HostRunner(prefix=prefix), effects, root=root)
 
 
 def _records(folder: Path, effects: Effects) -> Records:

@@ -213,3 +213,35 @@ async def test_two_volumes_at_once(host: Exporting, configfs: Configfs, spec: ta
     assert await targets.target_volumes(configfs) == (VOLUME, OTHER)
     await targets.remove_target(configfs, VOLUME)
     await check_stands(configfs, other)
+
+
+async def test_reservations_are_taken_back_before_the_export_only(configfs: Configfs, spec: targets.TargetSpec) -> None:
+    kept = (
+        f"initiator_fabric=iSCSI,initiator_node={spec.initiator},sa_res_key=17,res_holder=0,res_all_tg_pt=0,"
+        f"mapped_lun=0,target_fabric=iSCSI,target_node={VOLUME.iqn},tpgt=1,port_rtpi=1,target_lun=0"
+    )
+    await targets.ensure_target(configfs, replace(spec, reservations=True, remembered=(kept,)))
+    assert await configfs.read(f"{BACKSTORE}/attrib/emulate_pr") == "1"
+    with pytest.raises(DriverError):
+        await configfs.write(f"{BACKSTORE}/pr/res_aptpl_metadata", kept)
+    await targets.remove_target(configfs, VOLUME)
+    await check_nothing_left(configfs)
+
+
+async def test_several_initiators_have_a_secret_each(configfs: Configfs, spec: targets.TargetSpec) -> None:
+    other = targets.Admission(
+        initiator="iqn.1993-08.org.debian:01:other", chap_user="other", secret=Secret("o" * 32), write_protected=True
+    )
+    order = replace(spec, beside=(other,))
+    for _ in range(2):
+        await targets.ensure_target(configfs, order)
+    found = await targets.read_target(configfs, VOLUME)
+    assert found is not None
+    assert set(found.initiators) == {spec.initiator, other.initiator}
+    for each in order.admissions:
+        acl = paths.acl(VOLUME, each.initiator)
+        assert await configfs.read(f"{acl}/auth/userid") == each.chap_user
+        assert await configfs.read(f"{acl}/auth/password") == each.secret.reveal()
+        assert await configfs.read(f"{acl}/lun_0/write_protect") == ("1" if each.write_protected else "0")
+    await targets.remove_acl(configfs, VOLUME, other.initiator)
+    await check_stands(configfs, spec)

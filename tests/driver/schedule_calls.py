@@ -34,8 +34,9 @@ NAMES: dict[str, Capability] = {
     "pvc-1": Capability(RW, AccessType.BLOCK),
     "pvc-2": Capability(RW, AccessType.MOUNT, FsType.XFS),
     "pvc-3": Capability(AccessMode.SINGLE_NODE_SINGLE_WRITER, AccessType.BLOCK),
+    "pvc-4": Capability(AccessMode.MULTI_NODE_MULTI_WRITER, AccessType.BLOCK),
 }
-LAYOUTS = {"pvc-0": "thin", "pvc-1": "thick", "pvc-2": "thick", "pvc-3": "thin"}
+LAYOUTS = {"pvc-0": "thin", "pvc-1": "thick", "pvc-2": "thick", "pvc-3": "thin", "pvc-4": "thin"}
 SIZE, STEP, MOST = 320 * MIB, 64 * MIB, 640 * MIB
 NODES = ("a", "b", "c")
 Call = Callable[[Controller], Awaitable[None]]

@@ -32,8 +32,10 @@ KINDS = {
     "ext4": Capability(RW, AccessType.MOUNT, FsType.EXT4),
     "xfs": Capability(RW, AccessType.MOUNT, FsType.XFS),
     "block": Capability(RW, AccessType.BLOCK),
+    "shared": Capability(AccessMode.MULTI_NODE_MULTI_WRITER, AccessType.BLOCK),
 }
-OWNER, OTHER = "a", "b"
+OWNER, OTHER, THIRD = "a", "b", "c"
+"""The third uses a shared volume too, from its creation to its end, and must never notice anything."""
 SETTLED, LIMIT = 10.0, 600.0
 """Seconds, by a clock that jumps: until nothing goes on any more, and for one whole life."""
 CREATED, GROWN = GIB, 2 * GIB
@@ -59,6 +61,22 @@ class Case:
     @property
     def capability(self) -> Capability:
         return KINDS[self.kind]
+
+    @property
+    def shared(self) -> bool:
+        """Whether several nodes use it at once."""
+        return self.capability.mode.many_nodes
+
+    @property
+    def raw(self) -> bool:
+        """Whether its user sees a block device."""
+        return self.capability.access is AccessType.BLOCK
+
+    @property
+    def hosts(self) -> tuple[NodeSpec, ...]:
+        """Where the life is lived."""
+        own = NodeSpec(name=OWNER), NodeSpec(name=OTHER, size=0)
+        return (*own, NodeSpec(name=THIRD, size=0)) if self.shared else own
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,7 @@ class CutAt(Recorder):
 
 async def walk(case: Case, verb: Verb, fault: Fault | None = None) -> Outcome:
     """Live the whole life, with the fault in ``verb``. AssertionError when anything is not as it should be."""
-    async with World.of(NodeSpec(name=OWNER), NodeSpec(name=OTHER, size=0)) as world:
+    async with World.of(*case.hosts) as world:
         life = Life(world, case, verb, fault)
         async with asyncio.timeout(LIMIT):
             await life.run()
@@ -123,12 +141,15 @@ class Life:
         self.staged = self.bound = False
         self.content = b""
         self.size = CREATED
+        self.third: Use | None = None
         self.holds: list[Device] = []
         """Block devices that the pod keeps open."""
 
     async def run(self) -> None:
         """Everything, from create to delete."""
         await self.step("create", self.create)
+        if self.case.shared:
+            self.third = await self.world.use(self.volume, THIRD, self.case.capability)
         if self.verb in USED_BEFORE:
             await self.use_and_let_go(b"before")
         await self.step("publish", self.publish)
@@ -146,6 +167,8 @@ class Life:
         await self.step("unpublish", self.unpublish)
         if self.verb in USED_AGAIN:
             await self.use_and_let_go(b"again")
+        if self.third is not None:
+            await self.world.let_go(self.third)
         await self.step("delete", self.delete)
 
     async def step(self, verb: Verb, once: Callable[[], Awaitable[None]]) -> None:
@@ -159,6 +182,7 @@ class Life:
         for name, layer in layers.items():
             self.outcome.effects[name] = layer.seen
         self.outcome.state = schedule_view.state(self.world)
+        await self.check_third()
 
     async def settle(self) -> None:
         """What is dead is started again, and what goes on in the background ends."""
@@ -211,7 +235,7 @@ class Life:
     @property
     def path(self) -> str:
         """What the application opens."""
-        return self.use.target + ("" if self.case.kind == "block" else "/file")
+        return self.use.target + ("" if self.case.raw else "/file")
 
     async def create(self) -> None:
         made = await self.world.create("pvc", CREATED, self.case.capability, layout=self.case.layout)
@@ -282,6 +306,16 @@ class Life:
         stats = await self.world[self.case.node].ask(lambda process: process.plugin.stats(request))
         assert stats.bytes.total == self.size, f"{stats.bytes.total} bytes, {self.size} are the volume's"
 
+    async def check_third(self) -> None:
+        """The node that uses a shared volume beside ours reads and writes, whatever befell the others."""
+        if self.third is None or self.verb == "delete":
+            return
+        host = self.world[THIRD].host
+        if self.content:
+            assert await host.read(self.third.target, len(self.content)) == self.content
+        await host.write(self.third.target, b"third", offset=512)
+        assert await host.read(self.third.target, 5, offset=512) == b"third"
+
     async def assert_fenced(self) -> None:
         try:
             async with asyncio.timeout(SETTLED):
@@ -289,14 +323,14 @@ class Life:
         except OSError:
             return
         _, group, lv = schedule_view.volumes(self.world)[self.volume]
-        raw = schedule_view.peek(group, lv, 0 if self.case.kind == "block" else 1 << 20, 7)
+        raw = schedule_view.peek(group, lv, 0 if self.case.raw else 1 << 20, 7)
         assert raw != b"stolen!", "a fenced pod's write has arrived"
 
     async def use_and_let_go(self, content: bytes) -> None:
         """A whole use of the volume by the owner, looked into and written in."""
         world, kind = self.world, self.case.capability
         use = await world.use(self.volume, OWNER, kind)
-        path = use.target + ("" if self.case.kind == "block" else "/file")
+        path = use.target + ("" if self.case.raw else "/file")
         if self.content:
             assert await world[OWNER].host.read(path, len(self.content)) == self.content
         await world[OWNER].host.write(path, content)

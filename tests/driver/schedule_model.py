@@ -138,7 +138,7 @@ class Model:
             return
         grant.stands = True
         others = [other for other, each in known.grants.items() if each.stands and other != node]
-        if others:
+        if others and not known.capability.mode.many_nodes:
             raise Violation(f"{volume} was published to {node} while it is to {others}")
 
     def unpublish_begins(self, volume: str, nodes: tuple[str, ...]) -> dict[str, int]:

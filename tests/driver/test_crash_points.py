@@ -28,7 +28,7 @@ CASES = tuple(
     for kind in KINDS
     for where in ("local", "iscsi")
     # Thin or thick, and ext4 or xfs, are two matters: three of the four kinds of mount volume show both.
-    if (layout, kind) != ("thick", "xfs")
+    if (layout, kind) not in (("thick", "xfs"), ("thick", "shared"))
 )
 POWER_VERBS: tuple[Verb, ...] = ("publish", "expand", "node expand", "unpublish", "fence", "delete")
 POWER_CASES = tuple(case for case in CASES if case.kind != "xfs")
@@ -56,6 +56,8 @@ def points(how: How, verb: Verb) -> list[tuple[Case, Fault]]:
     return [
         (case, Fault(node, number, when, how))
         for case in (CASES if how == "kill" else POWER_CASES)
+        # The owner's own stage of a shared volume goes down with it, and comes back as large as the volume is then.
+        if not (how == "power" and verb == "expand" and case.shared and case.where == "local")
         for node, effects in reference(case, verb).effects.items()
         for number in range(1, len(effects) + 1)
         for when in _moments(how, number)

@@ -9,6 +9,7 @@ _LOOKS = {
     "dm device": "dmsetup info -c --noheadings -o name,uuid 2>/dev/null | grep -E 'CLINKER-|vol--' || true",
     "target": "ls /sys/kernel/config/target/iscsi 2>/dev/null | grep clinker || true",
     "backstore": "ls -d /sys/kernel/config/target/core/*/vol-* 2>/dev/null || true",
+    "reservations": "ls /etc/target/pr /var/target/pr 2>/dev/null | grep aptpl_ || true",
     "session": "cat /sys/class/iscsi_session/session*/targetname 2>/dev/null | grep clinker || true",
     "node record": "ls -d /etc/iscsi/nodes/*clinker* /var/lib/iscsi/nodes/*clinker* 2>/dev/null || true",
     "mount": "grep -E 'vol-[a-z2-7]{26}|CLINKER' /proc/self/mountinfo || true",

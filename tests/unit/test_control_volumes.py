@@ -116,7 +116,7 @@ async def test_validate_confirms_what_the_volume_is() -> None:
     ("capability", "more", "text"),
     [
         (dataclasses.replace(MOUNT, fs=FsType.XFS), {}, "its file system is ext4, not xfs"),
-        (Capability(AccessMode.MULTI_NODE_MULTI_WRITER, AccessType.BLOCK), {}, "is not offered"),
+        (Capability(AccessMode.MULTI_NODE_SINGLE_WRITER, AccessType.BLOCK), {}, "is not offered"),
         (MOUNT, {"parameters": {"layout": "thick"}}, "it was made with other parameters"),
         (MOUNT, {"parameters": {"layuot": "thick"}}, "unknown parameter"),
         (MOUNT, {"mutable_parameters": {"iops": "1"}}, "unknown mutable parameter"),

@@ -18,6 +18,7 @@ from csi_driver.host.doors.host import Hosts
 from csi_driver.host.doors.initiator import Initiator, NodeRecord, Session
 from csi_driver.host.doors.lvm import LogicalVolume, Lvm, VolumeGroup
 from csi_driver.host.doors.mounts import Mount, Mounts, Usage
+from csi_driver.host.doors.reservations import Reservations, SavedReservations
 
 __all__ = [
     "Configfs",
@@ -35,6 +36,8 @@ __all__ = [
     "Mount",
     "Mounts",
     "NodeRecord",
+    "Reservations",
+    "SavedReservations",
     "ScsiDisk",
     "ScsiIdentity",
     "Session",
@@ -53,6 +56,7 @@ class StorageDoors:
     dm: Dm
     devices: Devices
     configfs: Configfs
+    reservations: Reservations
     formatter: Formatter
     host: Hosts
 

@@ -25,6 +25,8 @@ async def ensure_backstore(configfs: Configfs, spec: TargetSpec) -> None:
     """The backstore of the volume stands over ``spec.device``; one that stands is taken as it is."""
     path = paths.backstore(spec.volume)
     if not await is_enabled(configfs, spec.volume):
+        # What a crash left half made may have been given registrations, and would have them twice.
+        await configfs.remove(path)
         await configfs.make(paths.adapter(spec.volume))
         await configfs.make(path)
         await _set_up(configfs, spec, path)
@@ -33,7 +35,6 @@ async def ensure_backstore(configfs: Configfs, spec: TargetSpec) -> None:
         # Both are needed, before login, for an initiator to offer discard (mechanisms.md 5).
         await settle(configfs, f"{attributes}/emulate_tpu", "1")
         await settle(configfs, f"{attributes}/emulate_tpws", "1")
-    await settle_if_known(configfs, f"{attributes}/emulate_pr", "0")
 
 
 async def _set_up(configfs: Configfs, spec: TargetSpec, path: str) -> None:
@@ -42,6 +43,10 @@ async def _set_up(configfs: Configfs, spec: TargetSpec, path: str) -> None:
         # path where no device is any more, and export that.
         await configfs.write(f"{path}/control", f"fd_dev_name={spec.device}")
         await configfs.write(f"{path}/wwn/vpd_unit_serial", spec.volume.serial)
+        await settle_if_known(configfs, f"{path}/attrib/emulate_pr", "1" if spec.reservations else "0")
+        for registration in spec.remembered:
+            # Each counts when its initiator is let in; the kernel takes them only before the export.
+            await configfs.write(f"{path}/pr/res_aptpl_metadata", registration)
         await configfs.write(f"{path}/enable", "1")
     except DriverError:
         # The kernel refused. What is half made holds no device, and the next try must not find it (kernel.md 9).

@@ -11,7 +11,7 @@ from csi_driver.host.doors.configfs import Configfs
 from csi_driver.host.lio import backstores, paths
 from csi_driver.host.lio.attributes import settle, settle_if_known
 from csi_driver.host.lio.removal import remove_target
-from csi_driver.host.lio.spec import TargetSpec
+from csi_driver.host.lio.spec import Admission, TargetSpec
 
 _GROUP_ATTRIBUTES = {
     "authentication": "1",
@@ -24,7 +24,7 @@ _GROUP_ATTRIBUTES = {
 
 
 async def ensure_target(configfs: Configfs, spec: TargetSpec) -> None:
-    """The volume is exported as ``spec`` says, to its initiator; ACLs of others stay.
+    """The volume is exported as ``spec`` says, to all its initiators; ACLs of others stay.
 
     Precondition when other initiators still use the volume over another device. InternalError with the kernel's
     errno when it refuses a step, because of the device for one; nothing is enabled then. An address that this host
@@ -35,7 +35,8 @@ async def ensure_target(configfs: Configfs, spec: TargetSpec) -> None:
     await _ensure_group(configfs, spec)
     await _ensure_lun(configfs, spec)
     await _ensure_portals(configfs, spec)
-    await _ensure_acl(configfs, spec)
+    for admission in spec.admissions:
+        await _ensure_acl(configfs, spec, admission)
     await settle(configfs, f"{paths.group(spec.volume)}/enable", "1")
 
 
@@ -44,7 +45,8 @@ async def _clear_stale(configfs: Configfs, spec: TargetSpec) -> None:
     device = await backstores.device_of(configfs, spec.volume)
     if device in ("", spec.device):
         return
-    others = [name for name in await configfs.listing(paths.acls(spec.volume)) if name != spec.initiator.lower()]
+    known = {each.initiator.lower() for each in spec.admissions}
+    others = [name for name in await configfs.listing(paths.acls(spec.volume)) if name not in known]
     if others:
         raise Precondition(
             f"volume {spec.volume} is exported from {device} to {', '.join(others)}; "
@@ -80,12 +82,12 @@ async def _ensure_portals(configfs: Configfs, spec: TargetSpec) -> None:
             await configfs.remove(f"{folder}/{portal}")
 
 
-async def _ensure_acl(configfs: Configfs, spec: TargetSpec) -> None:
+async def _ensure_acl(configfs: Configfs, spec: TargetSpec, admission: Admission) -> None:
     """The initiator's entry. Its CHAP comes last: without it nobody can log in, and write protection stands then."""
-    acl = paths.acl(spec.volume, spec.initiator)
+    acl = paths.acl(spec.volume, admission.initiator)
     await configfs.make(acl)
     await configfs.make(f"{acl}/lun_0")
     await configfs.link(f"{acl}/lun_0/{paths.MAPPED_LINK}", paths.lun(spec.volume))
-    await settle(configfs, f"{acl}/lun_0/write_protect", "1" if spec.write_protected else "0")
-    await configfs.write(f"{acl}/auth/userid", spec.chap_user)
-    await configfs.write(f"{acl}/auth/password", spec.secret.reveal())
+    await settle(configfs, f"{acl}/lun_0/write_protect", "1" if admission.write_protected else "0")
+    await configfs.write(f"{acl}/auth/userid", admission.chap_user)
+    await configfs.write(f"{acl}/auth/password", admission.secret.reveal())

@@ -11,6 +11,16 @@ from csi_driver.model.volume import WriteCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """One initiator that may log in, by its iSCSI name in lower case, with a CHAP pair of its own."""
+
+    initiator: str
+    chap_user: str
+    secret: Secret
+    write_protected: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
     """An order: this volume, for that initiator. IQN, serial and names in configfs follow from the volume's id."""
 
@@ -26,9 +36,26 @@ class TargetSpec:
     chap_user: str
     secret: Secret
     write_protected: bool = False
+    beside: tuple[Admission, ...] = ()
+    """Others that may log in as well. All are let in before the target is enabled."""
+    reservations: bool = False
+    """Offer SCSI-3 persistent reservations."""
+    remembered: tuple[str, ...] = ()
+    """Registrations that an earlier boot has left (``host.lio.reservations``), given to a backstore that is made."""
     write_cache: WriteCache = WriteCache.THROUGH
     unmap: bool = True
     """Offer discard, where the device can do it."""
+
+    @property
+    def admissions(self) -> tuple[Admission, ...]:
+        """Everyone who may log in."""
+        own = Admission(
+            initiator=self.initiator,
+            chap_user=self.chap_user,
+            secret=self.secret,
+            write_protected=self.write_protected,
+        )
+        return (*self.beside, own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from csi_driver.host.lio.ensure import ensure_target
 from csi_driver.host.lio.inspect import list_targets, read_target, sessions, target_volumes
 from csi_driver.host.lio.removal import remove_acl, remove_target
-from csi_driver.host.lio.spec import SessionState, Target, TargetSession, TargetSpec
+from csi_driver.host.lio.spec import Admission, SessionState, Target, TargetSession, TargetSpec
 
 __all__ = [
+    "Admission",
     "SessionState",
     "Target",
     "TargetSession",
