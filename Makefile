@@ -12,6 +12,7 @@ RUN := $(BIN)/python
 # Options for the command behind a target, as in: make test-fast ARGS="-k create"
 ARGS ?=
 HOST ?= host1
+LAB ?= lab
 export ONLY
 
 CHECKS := check-format check-lint check-types check-imports check-generated check-lengths check-names
@@ -106,19 +107,19 @@ bench: setup ## figures beside bare tools in the same run (ONLY=KEY,KEY runs som
 
 .PHONY: lab
 lab: setup ## start test hosts and leave them up
-	@$(RUN) -m tests.lab up $(ARGS)
+	@$(RUN) -m tests.lab up --name $(LAB) $(ARGS)
 
 .PHONY: lab-down
 lab-down: setup ## end the test hosts
-	@$(RUN) -m tests.lab down $(ARGS)
+	@$(RUN) -m tests.lab down $(LAB)
 
 .PHONY: lab-shell
 lab-shell: setup ## a shell in a test host (HOST=host1)
-	@$(RUN) -m tests.lab shell $(HOST) $(ARGS)
+	@$(RUN) -m tests.lab shell $(HOST) $(LAB)
 
 .PHONY: lab-run
 lab-run: setup ## a command in a test host (HOST=host1 ARGS="lvs -a")
-	@$(RUN) -m tests.lab run $(HOST) -- $(ARGS)
+	@$(RUN) -m tests.lab run --name $(LAB) $(HOST) -- $(ARGS)
 
 .PHONY: clean
 clean: ## remove what was made in this checkout (not ~/.cache/clinker)

@@ -25,6 +25,9 @@ SUITES = {
     "cluster": "tests/cluster",
     "e2e": "tests/e2e",
 }
+WORKERS = {"lab": 2}
+"""How many pytest processes share the files of a suite. Hosts of the lab mostly wait, for disks, for each other and for
+time limits, and a lab is closed off from every other: two at once take little longer than one."""
 SUITE_MINUTES = 30.0
 CLEAN_UP_SECONDS = 90.0
 
@@ -57,7 +60,8 @@ def main() -> None:
 def run(suite: str, pytest_arguments: list[str]) -> Outcome:
     print(f"\n=== {suite} ({SUITES[suite]}) ===", flush=True)
     report = REPORTS / f"{suite}.xml"
-    command = [sys.executable, "-m", "pytest", SUITES[suite], f"--junitxml={report}", *pytest_arguments]
+    workers = (f"--numprocesses={WORKERS[suite]}", "--dist=loadfile") if suite in WORKERS else ()
+    command = [sys.executable, "-m", "pytest", SUITES[suite], f"--junitxml={report}", *workers, *pytest_arguments]
     start = time.monotonic()
     code = run_pytest(command)
     return judge(suite, code, report, minutes=(time.monotonic() - start) / 60)

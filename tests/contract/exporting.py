@@ -133,13 +133,14 @@ def record_of(spec: targets.TargetSpec) -> NodeRecord:
 
 
 async def logged_in(host: Exporting, spec: targets.TargetSpec) -> ScsiDisk:
-    """Export, log in and scan; the disk."""
+    """Export, log in and scan; the disk, which can be opened."""
     await targets.ensure_target(host.configfs(Effects()), spec)
     await host.initiator.put_record(record_of(spec))
     await host.initiator.login(spec.volume.iqn, spec.portals[0])
     await host.devices.scan(spec.volume.iqn)
     for _ in range(PATIENCE):
         if disks := await host.devices.disks(spec.volume.iqn):
+            await host.devices.identity(disks[0])  # sysfs shows it before that
             return disks[0]
         await asyncio.sleep(0.02)
     raise AssertionError("the scan found no disk")

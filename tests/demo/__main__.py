@@ -11,7 +11,7 @@ import grpc
 from csi_driver.model.sizes import GIB
 from tests.demo.show import CheckFailed, Steps, evidence, say
 from tests.demo.story import Story, explain
-from tests.lab import HostSpec, Lab
+from tests.lab import HostSpec, Lab, LabError
 from tests.stack.stack import Stack
 
 SPECS = [HostSpec("host1", (4 * GIB,)), HostSpec("host2", (4 * GIB,)), HostSpec("host3")]
@@ -20,17 +20,23 @@ SPECS = [HostSpec("host1", (4 * GIB,)), HostSpec("host2", (4 * GIB,)), HostSpec(
 def main() -> int:
     """0 only if every check held."""
     parser = argparse.ArgumentParser(prog="make demo", description="One volume's life on real LVM and iSCSI.")
-    parser.add_argument("--keep", action="store_true", help="leave the hosts up at the end (make lab-down ends them)")
+    parser.add_argument("--keep", action="store_true", help="leave the hosts up at the end, to look around")
     options = parser.parse_args()
     steps = Steps()
     say("Clinker: one volume's life on three hosts with real LVM, LIO and open-iscsi.")
     lab = Lab(SPECS, name="demo" if options.keep else None, detached=options.keep)
-    with steps.step("Boot three hosts: host1 and host2 with a disk of 4 GiB, host3 without"):
-        lab.up()
     try:
+        with steps.step("Boot three hosts: host1 and host2 with a disk of 4 GiB, host3 without"):
+            lab.up()
         return _tell(lab, steps)
+    except LabError as error:
+        say(f"\nThe demo FAILED: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("\nInterrupted.")
+        return 130
     finally:
-        if options.keep:
+        if options.keep and lab.hosts:
             _say_how_to_look(lab)
         else:
             lab.down()
@@ -57,22 +63,22 @@ def _tell(lab: Lab, steps: Steps) -> int:
         ):
             with steps.step(title):
                 act()
-    except CheckFailed as failure:
-        say(f"\nThe demo FAILED: {failure}")
-        return 1
-    except grpc.RpcError as error:
-        say(f"\nThe demo FAILED: {explain(error)}")
-        lab.keep_logs()
+    except (CheckFailed, AssertionError, grpc.RpcError) as failure:
+        say(f"\nThe demo FAILED: {explain(failure) if isinstance(failure, grpc.RpcError) else failure}")
+        if lab.keep_logs() is None:
+            say("`CLINKER_LAB_KEEP_LOGS=1 make demo` keeps what each process said, `make demo ARGS=--keep` the hosts.")
         return 1
     say(f"\nEvery check held. {time.monotonic() - steps.began:.0f} s in all.")
     return 0
 
 
 def _say_how_to_look(lab: Lab) -> None:
-    say(f"\nThe hosts are still up (lab {lab.name}). Look around:")
-    say("  make lab-shell HOST=host1        a shell in a host; try lvs, dmsetup table, iscsiadm -m session")
-    say(f"  {lab.folder}/logs                what each host and process said")
-    say("  make lab-down                    end them")
+    say("\nThe hosts are still up, with the driver running on them. Look around:")
+    say(f"  make lab-shell LAB={lab.name} HOST=host1     a shell in a host; `exit` ends it")
+    say(f'  make lab-run LAB={lab.name} HOST=host1 ARGS="lvs -a"     one command; also "dmsetup table" or, on host3,')
+    say('                                                "iscsiadm -m session"')
+    say(f"  ls {lab.folder}/logs/*     what each host and each process said")
+    say(f"  make lab-down LAB={lab.name}     ends them")
 
 
 if __name__ == "__main__":

@@ -46,11 +46,11 @@ def up(arguments: argparse.Namespace) -> None:
     lab = Lab(specs, name=arguments.name, detached=True)
     lab.up()
     print(f"lab: {lab.name} is up, {count} hosts in {time.monotonic() - started:.1f} s; logs in {lab.folder}/logs")
-    suffix = "" if lab.name == DEFAULT_NAME else f" {lab.name}"
+    suffix = "" if lab.name == DEFAULT_NAME else f" LAB={lab.name}"
     for host in lab.hosts:
         print(f"  {host.name}  {host.address}  {' '.join(host.disks)}")
-    print(f"  a shell:  python3 -m tests.lab shell host1{suffix}")
-    print(f"  the end:  python3 -m tests.lab down{suffix}")
+    print(f"  a shell:  make lab-shell HOST=host1{suffix}")
+    print(f"  the end:  make lab-down{suffix}")
 
 
 def down(arguments: argparse.Namespace) -> None:

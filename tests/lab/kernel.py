@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,16 +34,21 @@ class Kernel:
 
 def kernel() -> Kernel:
     """The cached kernel, built when missing; raises BuildFailed when no suite has one that runs."""
-    folder = cache.entry("kernel", (RECIPE, str(cache.root()), *SUITES), _build)
+    folder = cache.entry("kernel", (RECIPE, str(cache.root()), *SUITES), build)
     about = json.loads((folder / ABOUT).read_text())
     return Kernel(folder / BINARY, folder / "modules", about["version"], about["seccomp"])
 
 
-def _build(partial: Path, final: Path) -> None:
+Fetch = Callable[[str, Path, Path], None]
+"""Puts the kernel of a suite into the first folder, which will have the name of the second in the end."""
+
+
+def build(partial: Path, final: Path, *, suites: Sequence[str] = SUITES, fetch: Fetch | None = None) -> None:
+    """Fetch the kernel of the first suite that has one which runs; raises BuildFailed with each one's refusal."""
     refusals: list[str] = []
-    for suite in SUITES:
+    for suite in suites:
         try:
-            _from_suite(suite, partial, final)
+            (fetch or from_suite)(suite, partial, final)
         except BuildFailed as error:
             refusals.append(f"{suite}: {error}")
             print(f"lab: no kernel from {suite}, trying the next suite ({str(error).splitlines()[-1]})", flush=True)
@@ -53,7 +59,8 @@ def _build(partial: Path, final: Path) -> None:
     raise BuildFailed("no suite has a user-mode-linux that runs here:\n" + "\n".join(refusals))
 
 
-def _from_suite(suite: str, partial: Path, final: Path) -> None:
+def from_suite(suite: str, partial: Path, final: Path) -> None:
+    """``Fetch`` with apt; raises BuildFailed when the suite cannot be had, has no such package, or it does not run."""
     apt = debian.PrivateApt(partial / "apt", suite)
     apt.update()
     package = apt.unpack("user-mode-linux", partial / "unpacked")

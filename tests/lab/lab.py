@@ -165,7 +165,7 @@ class Lab:
         try:
             self.folder.mkdir(mode=0o755)
         except FileExistsError as error:
-            raise LabError(f"a lab {self.name!r} is up already: python3 -m tests.lab down {self.name}") from error
+            raise LabError(f"a lab {self.name!r} is up already; make lab-down LAB={self.name} ends it") from error
         leftovers.write_claim(self.folder, self._claim(os.getpid()))
         (self.folder / "logs").mkdir()
 

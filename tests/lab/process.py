@@ -26,10 +26,12 @@ class GuestProcess:
     def __repr__(self) -> str:
         return f"<{self.name} on {self._channel.name}, process {self.pid}>"
 
-    def log(self) -> str:
-        """What it printed so far to stdout and stderr; readable after a crash of its host too."""
+    def log(self, begin: int = 0) -> str:
+        """What it printed so far to stdout and stderr, from byte `begin` of its file on; readable after a crash of its
+        host too.
+        """
         with self.log_path.open("rb") as log:
-            log.seek(self._log_start)
+            log.seek(max(self._log_start, begin))
             return log.read().decode(errors="replace")
 
     def poll(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ DELAY = 250
 """Milliseconds of each write to the disk below the pool of host2: a create takes several seconds, a look does not."""
 CUT_SHORT = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED}
 LIMIT = 120.0
+DEADLINES = (0.1, 0.2, 0.4, 0.6, 0.8)
+"""Seconds of the first requests, which are cut short at several points of their way; the others have one second."""
 
 
 @pytest.fixture
@@ -34,16 +37,16 @@ def slow(stack: Stack) -> Iterator[Host]:
 
 
 def impatient(call: Callable[[float], object]) -> tuple[object, int]:
-    """The answer of ``call``, made again with a deadline of a second until it is over; how often it was cut short."""
-    cut, until = 0, time.monotonic() + LIMIT
-    while True:
+    """The answer of ``call``, made again with short deadlines until it is over; how often it was cut short."""
+    until = time.monotonic() + LIMIT
+    for cut, deadline in enumerate(itertools.chain(DEADLINES, itertools.repeat(1.0))):
         try:
-            return call(1.0), cut
+            return call(deadline), cut
         except grpc.RpcError as error:
             if error.code() not in NOT_FINAL or time.monotonic() > until:
                 raise
-        cut += 1
         time.sleep(0.1)
+    raise AssertionError("there is always another deadline")
 
 
 def created_impatiently(stack: Stack, name: str) -> tuple[str, int]:
@@ -78,6 +81,7 @@ def test_retries_join_what_runs(stack: Stack, slow: Host) -> None:
     assert volume_key("slow") in volume
     assert log_lines(stack, "volume made", volume_key("slow")) == 1, "one LV was made, by the first request"
     assert log_lines(stack, "file system made", volume) == 1
+    assert (volumes_of(slow), volumes_of(stack.lab.host("host1"))) == ([volume], [])
 
     impatient(lambda limit: controller.attach(volume, "host3", mount(), timeout=limit))
     assert log_lines(stack, "publication entered", volume) == 1

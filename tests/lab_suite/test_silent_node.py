@@ -1,5 +1,5 @@
-"""A storage node whose agent is dead or whose link is cut is unknown, not absent (DESIGN 2), RPC by RPC; also to a
-controller that has never heard it. A host that is frozen: see ``test_stack_refusals``.
+"""A storage node whose agent is dead, whose link is cut or which hangs is unknown, not absent (DESIGN 2), RPC by RPC;
+also to a controller that has never heard it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from csi_driver.rpc.gen import csi_pb2 as csi
 from tests.lab import MIB, Host
-from tests.stack.controllers import await_heard
+from tests.stack.controllers import await_silent
 from tests.stack.csi import mount
 from tests.stack.records import Writer, verify
 from tests.stack.stack import VG, Stack
@@ -97,7 +97,17 @@ def link_cut(stack: Stack) -> Iterator[None]:
         ends[0].mend(ends[1])
 
 
-@pytest.mark.parametrize("silence", [agent_killed, link_cut])
+@contextlib.contextmanager
+def frozen(stack: Stack) -> Iterator[None]:
+    """The whole host hangs: connections stay, and nothing answers."""
+    stack.lab.host(SILENT).freeze()
+    try:
+        yield
+    finally:
+        stack.lab.host(SILENT).thaw()
+
+
+@pytest.mark.parametrize("silence", [agent_killed, link_cut, frozen])
 def test_silent_node_rpc_by_rpc(
     stack: Stack, silence: Callable[[Stack], contextlib.AbstractContextManager[None]]
 ) -> None:
@@ -105,7 +115,7 @@ def test_silent_node_rpc_by_rpc(
     volume = Volume(stack, silence.__name__)
     calls = volume.calls()
     with silence(stack):
-        await_heard(controller, SILENT, yes=False)
+        await_silent(controller, SILENT)
         assert {verb: code_of(call) for verb, call in calls.items()} == dict.fromkeys(calls, UNAVAILABLE)
         assert controller.volumes()[volume.id] == [CONSUMER], "ListVolumes serves what was heard last"
         assert controller.capacity() == controller.capacity(OTHER) > 0
@@ -114,7 +124,7 @@ def test_silent_node_rpc_by_rpc(
         if silence is agent_killed:
             volume.writer.await_more(20, seconds=60)  # the data path needs no agent
 
-    await_heard(stack.controller, SILENT)
+    stack.await_ready([SILENT])
     volume.end_use()
     assert {verb: code_of(call) for verb, call in calls.items()} == dict.fromkeys(calls, grpc.StatusCode.OK)
     assert volume.id not in volumes_of(stack.lab.host(SILENT))
@@ -135,7 +145,7 @@ def test_controller_that_has_never_heard_the_node(stack: Stack) -> None:
         assert stack.controller.capacity(SILENT) == 0
         volume.writer.await_more(5, seconds=60)
 
-    await_heard(stack.controller, SILENT)
+    stack.await_ready([SILENT])
     assert stack.controller.volumes() == {volume.id: [CONSUMER]}
     volume.end_use()
     assert {verb: code_of(call) for verb, call in calls.items()} == dict.fromkeys(calls, grpc.StatusCode.OK)

@@ -1,7 +1,7 @@
-"""One name, two claims on two nodes, as two controllers that died leave them; and whoever settles it dies as well.
+"""Two controllers, one name, two nodes to choose from: one volume, whoever dies at whatever step.
 
-``test_stack_two_controllers`` lets two controllers race; here each state of the disks is made on purpose, so that
-every step is surely met.
+Some tests let the two race; in others each state of the disks is made on purpose (two claims on two nodes, as two
+controllers that died leave them), so that every step is surely met.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from typing import Self
 
 import grpc
 import pytest
@@ -17,7 +18,7 @@ from csi_driver.model.ids import volume_key
 from tests.lab import MIB
 from tests.lab.waiting import eventually
 from tests.stack.agents import call_agent
-from tests.stack.controllers import SecondController, await_heard
+from tests.stack.controllers import SecondController
 from tests.stack.csi import NOT_FINAL, Csi, mount
 from tests.stack.stack import VG, Stack
 
@@ -76,20 +77,38 @@ def create(client: Csi, name: str, near: str, parameters: Mapping[str, str] | No
     return answers[0]
 
 
+class Asking:
+    """One controller asked for ``name``, in a thread of its own."""
+
+    def __init__(self, client: Csi, name: str, near: str, parameters: Mapping[str, str] | None = None) -> None:
+        self._answers: list[str] = []
+        self._thread = threading.Thread(target=lambda: self._answers.append(create(client, name, near, parameters)))
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    @property
+    def over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def answer(self) -> str:
+        """The id."""
+        self._thread.join(90)
+        [volume] = self._answers
+        return volume
+
+
 def create_at_both(stack: Stack, second: SecondController, name: str, parameters: Mapping[str, str] | None) -> set[str]:
     """Both controllers asked at once, each for another node; the ids that they answer."""
-    ids: list[str] = []
     asks = ((stack.controller, "host1"), (second.client, "host2"))
-    threads = [
-        threading.Thread(target=lambda client=client, near=near: ids.append(create(client, name, near, parameters)))
-        for client, near in asks
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(90)
-    assert len(ids) == 2, "not both were answered"
-    return set(ids)
+    both = [Asking(client, name, near, parameters).start() for client, near in asks]
+    return {asking.answer() for asking in both}
+
+
+def await_placing(stack: Stack, name: str) -> None:
+    """Until the stack's controller has chosen where the volume is to lie."""
+    eventually(lambda: f"placing volume_name={name} " in stack.processes["controller"].log(), within=60)
 
 
 def check_one(
@@ -111,6 +130,26 @@ def ask_one_that_dies(client: Csi, name: str, near: str) -> None:
     """One request that its controller does not live to answer."""
     with pytest.raises(grpc.RpcError):
         client.create(name, SIZE, mount(), near=near, timeout=15)
+
+
+def test_both_at_once_make_one_volume(stack: Stack, second: SecondController) -> None:
+    for number in range(3):
+        check_one(stack, second, f"both-{number}")
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("step", ["claim", "commit"])
+def test_controller_dies_while_both_create(stack: Stack, second: SecondController, step: str, when: str) -> None:
+    """It may be spared: the other one may win before it comes to its commit."""
+    name = f"race-{step}-{when}"
+    stack.restart("controller", f"agent.{step}:1:{when}")
+    dying, living = stack.processes["controller"], Asking(second.client, name, "host2")
+    first = Asking(stack.controller, name, "host1").start()
+    living.start()
+    eventually(lambda: dying.poll() is not None or first.over, within=60)
+    stack.restart("controller")
+    assert first.answer() == living.answer()
+    check_one(stack, second, name, living.answer())
 
 
 @pytest.mark.parametrize("low", ["host1", "host2"])
@@ -163,19 +202,16 @@ def test_agent_dies_over_two_claims(stack: Stack, second: SecondController, node
     name = f"agent-{effect}-{when}"
     kept = claim_both(stack, name, low="host2")
     stack.restart(node, f"{effect}:{when}")
-    await_heard(second.client, node)
-    answers: list[str] = []
-    asking = threading.Thread(target=lambda: answers.append(create(second.client, name, "host1")))
-    asking.start()
+    second.await_heard(node)
+    asking = Asking(second.client, name, "host1").start()
     assert stack.processes[node].wait(60) == KILLED
     assert kept in {key.split()[1] for key in volumes(stack, name)}
     stack.start([node])
-    asking.join(90)
     # While a node is silent a create goes on without it, so the other claim may have won.
+    answer = asking.answer()
     stack.await_ready([node])
-    await_heard(stack.controller, node)
-    await_heard(second.client, node)
-    check_one(stack, second, name, answers[0])
+    second.await_heard(node)
+    check_one(stack, second, name, answer)
 
 
 @pytest.mark.parametrize("when", WHEN)
@@ -187,22 +223,39 @@ def test_agent_dies_over_two_claims(stack: Stack, second: SecondController, node
         ("thick", "devices.zero:1"),
     ],
 )
-def test_agent_dies_while_it_makes_the_claim(
+def test_agent_dies_while_it_makes_a_claim(
     stack: Stack, second: SecondController, layout: str, effect: str, when: str
 ) -> None:
-    name = f"making-{effect}-{when}"
-    parameters = {"layout": layout}
+    """And the other controller has the same volume made on the other node."""
+    name, parameters = f"making-{effect.partition(':')[0]}-{when}", {"layout": layout}
     stack.restart("host1", f"{effect}:{when}")
-    await_heard(stack.controller, "host1")
-    asking = threading.Thread(target=lambda: create(stack.controller, name, "host1", parameters))
-    asking.start()
+    first = Asking(stack.controller, name, "host1", parameters).start()
+    await_placing(stack, name)
+    other = Asking(second.client, name, "host2", parameters).start()
     assert stack.processes["host1"].wait(60) == KILLED
     stack.start(["host1"])
-    asking.join(90)
+    answers = first.answer(), other.answer()
+    assert answers[0] == answers[1]
     stack.await_ready(["host1"])
-    await_heard(stack.controller, "host1")
-    await_heard(second.client, "host1")
-    check_one(stack, second, name, parameters=parameters)
+    second.await_heard("host1")
+    # A claim that its node brought back after the name was settled elsewhere is never committed; whoever asks for the
+    # name again has it dropped.
+    assert list(volumes(stack, name).values()).count("ready") == 1
+    check_one(stack, second, name, answers[0], parameters)
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_agent_dies_as_it_commits_what_it_has_just_made(stack: Stack, second: SecondController, when: str) -> None:
+    name = f"committing-{when}"
+    stack.restart("host1", f"lvm.change_tags:1:{when}")
+    second.await_heard("host1")
+    asking = Asking(stack.controller, name, "host1").start()
+    assert stack.processes["host1"].wait(60) == KILLED
+    stack.start(["host1"])
+    answer = asking.answer()
+    stack.await_ready(["host1"])
+    second.await_heard("host1")
+    check_one(stack, second, name, answer)
 
 
 def test_nothing_is_left(stack: Stack) -> None:

@@ -1,10 +1,11 @@
 """A program for the guest: one call to an agent, shown the certificate that the caller names.
 
-    agent_call.py NODE ADDRESS CA CERTIFICATE KEY VERB [WORD...]
+    agent_call.py NODE ADDRESS CA CERTIFICATE KEY VERB[,VERB...] [WORD...]
 
 ``describe``; ``get ID``; ``delete ID``; ``claim NAME COPY SIZE``, as a controller that is asked for an ext4 volume.
-CERTIFICATE ``-`` shows none, and ``plain`` speaks without TLS. Prints ``answer ...`` or ``refused KIND ...``, where
-KIND is of ``errors.Kind``, or a gRPC status when no client of ours can show such a thing.
+CERTIFICATE ``-`` shows none, and ``plain`` speaks without TLS. Prints for each verb, which has a connection of its own,
+``answer ...`` or ``refused KIND ...``, where KIND is of ``errors.Kind``, or a gRPC status when no client of ours can
+show such a thing.
 """
 
 import asyncio
@@ -57,20 +58,25 @@ async def without(node: str, address: str, ca: str, *, plain: bool) -> str:
 
 
 async def main(node: str, address: str, ca: str, certificate: str, *rest: str) -> None:
-    key, verb, *words = rest
+    key, verbs, *words = rest
+    for verb in verbs.split(","):
+        print(await call((node, address), (ca, certificate, key), verb, words))
+
+
+async def call(agent: tuple[str, str], me: tuple[str, str, str], verb: str, words: list[str]) -> str:
+    (node, address), (ca, certificate, key) = agent, me
     client = None
     try:
         if certificate in ("-", "plain"):
-            print("answer", await without(node, address, ca, plain=certificate == "plain"))
-            return
+            return f"answer {await without(node, address, ca, plain=certificate == 'plain')}"
         client = AgentClient(
             node, address, TlsSettings(ca=Path(ca), certificate=Path(certificate), key=Path(key)), notice=3.0
         )
-        print("answer", await with_certificate(client, verb, words))
+        return f"answer {await with_certificate(client, verb, words)}"
     except DriverError as error:
-        print("refused", error.kind.value, error)
+        return f"refused {error.kind.value} {error}"
     except aio.AioRpcError as error:
-        print("refused", error.code().name, error.details())
+        return f"refused {error.code().name} {error.details()}"
     finally:
         if client is not None:
             await client.close()

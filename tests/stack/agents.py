@@ -20,8 +20,10 @@ def call_agent(
     ca: str = "/etc/clinker/controller/ca.crt",
     node: str = "",
 ) -> str:
-    """The line that it prints. ``me``: the files ``me.crt`` and ``me.key`` on the caller, ``-`` or ``plain``;
-    ``node``: whom the caller takes the agent for, when it is not who it is.
+    """The line that it prints; of several verbs, joined by commas, a line each.
+
+    ``me``: the files ``me.crt`` and ``me.key`` on the caller, ``-`` or ``plain``; ``node``: whom the caller takes the
+    agent for, when it is not who it is.
     """
     caller.put(PROGRAM, (Path(__file__).parent / "agent_call.py").read_bytes())
     files = [me, me] if me in ("-", "plain") else [f"{me}.crt", f"{me}.key"]

@@ -18,11 +18,9 @@ FOLDER = "/etc/clinker/controller"
 SECOND = "second"
 
 
-def await_heard(client: Csi, node: str, *, yes: bool = True, within: float = 90.0) -> None:
-    """Wait until the controller behind ``client`` counts the pool of the node, or does not any more: a node process
-    that is ready has yet to be heard by controllers that lost it.
-    """
-    eventually(lambda: (client.capacity(node) > 0) is yes, within=within)
+def await_silent(client: Csi, node: str, *, within: float = 90.0) -> None:
+    """Wait until the controller behind ``client`` does not count the pool of the node any more."""
+    eventually(lambda: client.capacity(node) == 0, within=within)
 
 
 @dataclass(kw_only=True)
@@ -67,12 +65,18 @@ class SecondController:
         self.await_ready()
 
     def await_ready(self) -> None:
-        """Return when it has heard every agent that speaks; raises with its log when it does not come up."""
+        """Return when it hears every node that runs; raises with its log when it does not come up."""
         until = time.monotonic() + READY
         while not self._is_ready():
             if self.process is None or self.process.poll() is not None or time.monotonic() > until:
                 raise AssertionError(f"not ready:\n{self.process.log()[-4000:] if self.process else ''}")
             time.sleep(0.1)
+        self.await_heard()
+
+    def await_heard(self, *nodes: str) -> None:
+        """Return when it hears these nodes (all that run) as they live now, see ``Stack.await_heard``."""
+        assert self.process is not None
+        self.stack.await_heard(self.process, nodes or None)
 
     def _is_ready(self) -> bool:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ class Stack:
     """Of the CSI clients, see ``Csi``: seconds."""
     processes: dict[str, GuestProcess] = field(default_factory=dict)
     _clients: dict[str, Csi] = field(default_factory=dict)
+    _lives: dict[str, dict[Path, int]] = field(default_factory=dict)
+    """By node: how long the log of each controller was when the node's process was started last."""
 
     def up(self) -> None:
         """Pools, certificates, code and processes; returns when every process says that it is ready."""
@@ -49,9 +52,8 @@ class Stack:
             self.prepare(host)
         nodes = [host.name for host in self.lab.hosts]
         self.start(nodes)
+        # A controller that starts beside them finds them refusing, and calls again only after a pause.
         self.await_ready(nodes)
-        # A controller is ready once each agent was heard or refused: one that starts beside them finds them refusing.
-        eventually(lambda: all(map(_serves, self.lab.hosts)), within=READY)
         self.start(["controller"])
         self.await_ready(["controller"])
 
@@ -90,14 +92,40 @@ class Stack:
             host.put(path, plain)
 
     def await_ready(self, names: Iterable[str] | None = None) -> None:
-        """Return when Probe says ready; raises with the log when a process ended or does not come up."""
-        for name in names if names is not None else tuple(self.processes):
+        """Return when what is named (all that was started) can be used: each node serves kubelet and controllers, and
+        the controller, if it runs, hears those nodes; one that is named hears every node that runs.
+
+        Raises with the log when a process ended or does not come up.
+        """
+        waited = tuple(names if names is not None else self.processes)
+        for name in waited:
             until = time.monotonic() + READY
             while not self._is_ready(name):
                 process = self.processes[name]
                 if process.poll() is not None or time.monotonic() > until:
                     raise AssertionError(f"{name} is not ready:\n{process.log()[-4000:]}")
                 time.sleep(0.1)
+        controller = self.processes.get("controller")
+        if controller is not None and controller.poll() is None:
+            self.await_heard(controller, None if "controller" in waited else waited)
+
+    def await_heard(self, controller: GuestProcess, nodes: Iterable[str] | None = None) -> None:
+        """Return when a controller hears the nodes (all that run) as they live now.
+
+        Probe does not tell: a controller is ready once each node was heard or refused, and it may take a node that
+        was killed or cut off for alive for a while. Its log tells, when it goes on after the node's last start.
+        """
+        for name in nodes if nodes is not None else self._running_nodes():
+            begin = self._lives[name].get(controller.log_path, 0)
+            says = re.compile(rf" node (answers|does not answer) node={name}\b")
+
+            def heard(begin: int = begin, says: re.Pattern[str] = says) -> bool:
+                return says.findall(controller.log(begin))[-1:] == ["answers"]
+
+            eventually(heard, within=READY)
+
+    def _running_nodes(self) -> list[str]:
+        return [name for name, it in self.processes.items() if name != "controller" and it.poll() is None]
 
     def node(self, name: str) -> Csi:
         """The CSI client of a node process."""
@@ -185,6 +213,8 @@ class Stack:
             host = self.controller_host
             host.run(["install", "-d", "-o", CONTROLLER_USER, str(Path(CONTROLLER_SOCKET).parent)])
             return host.spawn([*user, "clinker", "controller", *config], name="controller")
+        logs = Path(self.lab.folder, "logs", self.controller_host.name).glob("controller*.log")
+        self._lives[name] = {log: log.stat().st_size for log in logs}
         return self.lab.host(name).spawn(["clinker", "node", *config], name="clinker-node")
 
     def _is_ready(self, name: str) -> bool:
@@ -192,7 +222,7 @@ class Stack:
 
         client = self.controller if name == "controller" else self.node(name)
         try:
-            return client.ready(timeout=2.0)
+            return client.ready(timeout=2.0) and (name == "controller" or _serves(self.lab.host(name)))
         except grpc.RpcError:
             return False
 

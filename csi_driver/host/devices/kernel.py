@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import stat
@@ -54,14 +55,15 @@ class KernelDevices:
 
     async def identity(self, disk: ScsiDisk) -> ScsiIdentity:
         """See ``Devices.identity``. Takes twice ``patience`` seconds at most."""
-        standing = self._standing(disk)
-        state = standing.state if standing else "gone"
-        if state != _RUNNING:
-            # A command to it would wait for the session, and its thread with it, up to replacement_timeout.
-            raise Unavailable(f"the disk {disk.name} of {disk.iqn} is {state}")
-        path = await self._node(disk)
-        what, patience = f"the disk {disk.name}", self._patience
-        return await blocking.answer(lambda: _identify(path, disk.devno, patience), what, seconds=patience)
+        end, pause = time.monotonic() + self._patience, 0.005
+        while True:
+            try:
+                return await self._asked(disk)
+            except _NotYet:
+                if time.monotonic() >= end:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.1)
 
     @effect("devices.rescan")
     async def rescan(self, disk: ScsiDisk) -> None:
@@ -91,17 +93,19 @@ class KernelDevices:
         path = self.path(devno)
         await blocking.call(lambda: _zero(path, devno, offset, length), name=f"zero {path}")
 
-    async def _node(self, disk: ScsiDisk) -> str:
-        """The path of the disk. The kernel shows it in sysfs a moment before it makes its node in /dev."""
-        end, pause = time.monotonic() + self._patience, 0.005
-        while True:
-            try:
-                return self.path(disk.devno)
-            except NotFound as error:
-                if time.monotonic() >= end:
-                    raise Unavailable(str(error)) from error
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.1)
+    async def _asked(self, disk: ScsiDisk) -> ScsiIdentity:
+        standing, what = self._standing(disk), f"the disk {disk.name}"
+        state = standing.state if standing else "gone"
+        if state != _RUNNING:
+            # A command to it would wait for the session, and its thread with it, up to replacement_timeout.
+            raise Unavailable(f"{what} of {disk.iqn} is {state}")
+        try:
+            path = self.path(disk.devno)
+        except NotFound as error:
+            # The kernel shows it in sysfs a moment before it makes its node in /dev.
+            raise _NotYet(str(error)) from error
+        patience = self._patience
+        return await blocking.answer(lambda: _identify(path, disk.devno, patience), what, seconds=patience)
 
     def _standing(self, disk: ScsiDisk) -> ScsiDisk | None:
         """The same disk as it is now: its name may have become another's."""
@@ -138,6 +142,10 @@ def _zero(path: str, devno: tuple[int, int], offset: int, length: int) -> None:
             raise InternalError(f"cannot write zeros to {path}: {error.strerror}") from error
 
 
+class _NotYet(Unavailable):
+    """A disk that is being added: it can be used in a moment, unless it is on its way out."""
+
+
 class _Opened:
     """A block device, opened by path and proven by number."""
 
@@ -147,8 +155,11 @@ class _Opened:
         except FileNotFoundError as error:
             raise NotFound(f"{path} is gone") from error
         except OSError as error:
-            # ENXIO and EIO are how a disk of a dead session fails: nothing follows from them about its content.
-            raise Unavailable(f"{path} cannot be opened: {error.strerror}") from error
+            # ENXIO and EIO are how a disk of a dead session fails: nothing follows from them about its content. ENXIO
+            # is how a new one fails as well: the kernel makes its node before it lets anyone open it (device_add_disk
+            # in block/genhd.c: device_add, later bdev_add).
+            kind = _NotYet if error.errno == errno.ENXIO else Unavailable
+            raise kind(f"{path} cannot be opened: {error.strerror}") from error
         if not _is_device(os.fstat(self.descriptor), devno):
             self.close()
             raise NotFound(f"{path} is no longer block device {numbers(devno)}")

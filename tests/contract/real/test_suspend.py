@@ -38,6 +38,11 @@ async def over(storage: Storage, name: str, line: DmLine) -> tuple[int, int]:
     return device.devno
 
 
+def writes_in_flight(number: tuple[int, int]) -> int:
+    """Documentation/ABI/stable/sysfs-block, inflight."""
+    return int(Path("/sys/dev/block", numbers(number), "inflight").read_text().split()[1])
+
+
 async def test_sever_waits_for_a_slow_disk_and_everything_else_goes_on(
     storage: Storage, below: tuple[int, int]
 ) -> None:
@@ -45,7 +50,8 @@ async def test_sever_waits_for_a_slow_disk_and_everything_else_goes_on(
     slow = await over(storage, "slow", DmLine(0, SECTORS, "delay", f"{numbers(below)} 0 0 {numbers(below)} 0 4000"))
     device = await wrapper.ensure(storage.dm, NAME, uuid=ID.wrapper_uuid(7), over=slow, sectors=SECTORS)
     writing = asyncio.create_task(storage.write(device.devno, 0, BLOCK))
-    await asyncio.sleep(0.3)
+    while not writes_in_flight(slow):
+        await asyncio.sleep(0.01)
     severing = asyncio.create_task(wrapper.sever(storage.dm, NAME, 7))
     await asyncio.sleep(0.3)
     assert not severing.done()

@@ -113,7 +113,8 @@ def send_signal(header: wire.Header, _blobs: list[bytes], _caller: socket.socket
     """Signal a spawned process, or (`group`) its whole process group."""
     process = _spawned[header["pid"]]
     if header["group"]:
-        os.killpg(process.pid, header["signal"])
+        with contextlib.suppress(ProcessLookupError):  # they have all ended
+            os.killpg(process.pid, header["signal"])
     elif process.poll() is None:
         os.kill(process.pid, header["signal"])
     return {}, []
