@@ -24,7 +24,7 @@ from tests.lab.kernel import Kernel
 from tests.lab.process import GuestProcess
 from tests.lab.spec import HostSpec, Identity, device
 
-BOOT_LIMIT = 90.0
+BOOT_LIMIT = 180.0
 """Seconds until a host must be up; many may boot at once on few processors."""
 OFF_LIMIT = 20.0
 """Seconds that a power off may take."""
