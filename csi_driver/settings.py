@@ -29,6 +29,9 @@ class TlsSettings:
     key: Path
 
 
+MOST_OVERCOMMIT = 1000.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
     """One pool: a volume group that exists, and the thin pool in it if thin volumes are wanted."""
@@ -39,11 +42,23 @@ class PoolSettings:
     overcommit: float = 1.0
     """Virtual bytes that may be promised for each byte of the thin pool's data."""
     reserve: int = 0
-    """Bytes that are never given out."""
+    """Bytes that are never given out: of the group to thick volumes, of the thin pool's data to thin ones."""
+    snapshot_share: float = 1.0
+    """The part of its size that a snapshot counts with. At 1 with overcommit 1 no volume can meet a full pool."""
     labels: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()
     """Where it is. Empty: on every node that reads this, and one without the volume group says so. ``EVERYWHERE``:
     on every node that has the volume group. Else on the nodes named."""
+
+    def __post_init__(self) -> None:
+        """Raises InvalidRequest for a figure that cannot be."""
+        where = f"pool {self.name!r}"
+        if not 0 < self.overcommit <= MOST_OVERCOMMIT:
+            raise InvalidRequest(f"{where}: overcommit {self.overcommit} must be above 0, at most {MOST_OVERCOMMIT}")
+        if self.reserve < 0:
+            raise InvalidRequest(f"{where}: reserve {self.reserve} must not be negative")
+        if not 0 <= self.snapshot_share <= 1:
+            raise InvalidRequest(f"{where}: snapshot_share {self.snapshot_share} must lie between 0 and 1")
 
 
 EVERYWHERE = ("*",)

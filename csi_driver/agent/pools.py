@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from csi_driver.host.doors import LogicalVolume, VolumeGroup
-from csi_driver.model.pool import Pool
+from csi_driver.model.pool import Pool, WhenFull
 from csi_driver.model.sizes import MIB, show
 from csi_driver.settings import PoolSettings
 
@@ -11,27 +11,37 @@ METADATA_STOP = 0.80
 """Creates stop when this part of a thin pool's or a group's metadata is used (DESIGN 3)."""
 DATA_STOP = 0.95
 """Creates stop when this part of a thin pool's data holds something: its tenants come first."""
+SNAPSHOT = "snap-"
+"""What the names of snapshots begin with (DESIGN 3)."""
 
 
 def describe(settings: PoolSettings, group: VolumeGroup, node: str) -> Pool:
     """The pool as it is now."""
     thin = group.volume(settings.thin_pool) if settings.thin_pool else None
-    allocated = sum(lv.size for lv in group.volumes if thin and lv.pool == thin.name)
-    usable = _floor(max(group.free - settings.reserve, 0), group.extent)
-    problem = _problem(settings, group, thin)
+    promised = _promised(settings, group, thin)
     return Pool(
         node=node,
         name=settings.name,
         vg=group.name,
         extent=group.extent,
-        thin_free=_thin_free(settings, group, thin, allocated),
-        thick_free=usable,
+        thin_free=_thin_free(settings, group, thin, promised),
+        thick_free=_floor(max(group.free - settings.reserve, 0), group.extent),
         thin_size=thin.size if thin else 0,
         thin_used=int(thin.size * thin.data_percent / 100) if thin else 0,
-        thin_allocated=allocated,
+        thin_allocated=promised,
+        thin_layout=thin.data_layout if thin else "",
+        when_full=WhenFull(thin.when_full) if thin and thin.when_full else None,
         metadata_size=thin.metadata_size if thin else 0,
         metadata_used=int(thin.metadata_size * thin.metadata_percent / 100) if thin else 0,
-        problem=problem,
+        group_size=group.size,
+        group_free=group.free,
+        group_metadata_size=group.metadata_size,
+        group_metadata_free=group.metadata_free,
+        overcommit=settings.overcommit,
+        reserve=settings.reserve,
+        snapshot_share=settings.snapshot_share,
+        problem=_problem(settings, group, thin),
+        warnings=_warnings(group, thin),
         labels=settings.labels,
     )
 
@@ -43,11 +53,32 @@ def missing(settings: PoolSettings, node: str, problem: str) -> Pool:
     )
 
 
-def _thin_free(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | None, allocated: int) -> int | None:
+def refusal(pool: Pool) -> str:
+    """The pool's figures in words, for whoever is refused."""
+    parts = [f"volume group {pool.vg}: {show(pool.group_free)} of {show(pool.group_size)} free"]
+    if pool.thin_size:
+        parts.append(
+            f"thin pool: {show(pool.thin_used)} of {show(pool.thin_size)} used, {show(pool.thin_allocated)} promised "
+            f"at overcommit {pool.overcommit:g}"
+        )
+    if pool.reserve:
+        parts.append(f"{show(pool.reserve)} kept back")
+    return "; ".join(parts)
+
+
+def _promised(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | None) -> int:
+    inside = [lv for lv in group.volumes if thin and lv.pool == thin.name]
+    snapshots = sum(lv.size for lv in inside if lv.name.startswith(SNAPSHOT))
+    # Rounded up: at a share of 1 not a byte may be missing.
+    share = -int(-snapshots * settings.snapshot_share // 1)
+    return sum(lv.size for lv in inside if not lv.name.startswith(SNAPSHOT)) + share
+
+
+def _thin_free(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | None, promised: int) -> int | None:
     if thin is None:
         return None
-    promised = int(thin.size * settings.overcommit) - settings.reserve - allocated
-    return _floor(max(promised, 0), group.extent)
+    free = int(thin.size * settings.overcommit) - settings.reserve - promised
+    return _floor(max(free, 0), group.extent)
 
 
 def _problem(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | None) -> str:
@@ -55,13 +86,32 @@ def _problem(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | N
         return f"{group.missing} of the disks of volume group {group.name} are missing"
     if settings.thin_pool and thin is None:
         return f"volume group {group.name} has no thin pool {settings.thin_pool}"
-    if group.metadata_size and group.metadata_free < (1 - METADATA_STOP) * group.metadata_size:
+    # A change is written beside what it replaces: half of the area is all that LVM ever calls free (mechanisms.md 7).
+    if group.metadata_size and group.metadata_free < (1 - METADATA_STOP) * group.metadata_size / 2:
         return f"the metadata area of volume group {group.name} has only {show(group.metadata_free)} left"
+    if thin and thin.health in _BROKEN:
+        return f"thin pool {thin.name} is broken: {_BROKEN[thin.health]}"
     if thin and thin.data_percent >= DATA_STOP * 100:
         return f"the data of thin pool {thin.name} is {thin.data_percent:.1f} % full"
     if thin and thin.metadata_percent >= METADATA_STOP * 100:
         return f"the metadata of thin pool {thin.name} is {thin.metadata_percent:.1f} % full"
     return ""
+
+
+_BROKEN = {
+    "failed": "the kernel cannot use it any more",
+    "out_of_data": "its data is full",
+    "metadata_read_only": "its metadata is read-only",
+}
+"""lv_health_status of a thin pool (lvs(8)), in words."""
+
+
+def _warnings(group: VolumeGroup, thin: LogicalVolume | None) -> tuple[str, ...]:
+    found = [f"disk {disk.name} is missing" for disk in group.disks if disk.missing]
+    found += [f"{lv.name} ({lv.layout}) has lost a leg" for lv in group.volumes if lv.health == "partial"]
+    if thin and not thin.zeroing:
+        found.append(f"thin pool {thin.name} does not zero its chunks: an earlier tenant's data may show")
+    return tuple(found)
 
 
 def _floor(size: int, unit: int) -> int:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from csi_driver.model.volume import Layout
+
+
+class WhenFull(StrEnum):
+    """What a thin pool does with writes that find no room in it."""
+
+    QUEUE = "queue"
+    """They wait for room: for ever, or as long as dm-thin's ``no_space_timeout`` says (60 s by default)."""
+    ERROR = "error"
+    """They fail at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +38,28 @@ class Pool:
     thin_used: int = 0
     """Bytes of the pool's data that hold something."""
     thin_allocated: int = 0
-    """Sum of the virtual sizes of its thin volumes."""
+    """What is promised there: the virtual sizes of its volumes, and of its snapshots as ``snapshot_share`` says."""
+    thin_layout: str = ""
+    """How the thin pool's own data lies (``linear``, ``striped``, ``raid1`` ...); empty without one."""
+    when_full: WhenFull | None = None
     metadata_size: int = 0
     metadata_used: int = 0
+    group_size: int = 0
+    group_free: int = 0
+    """Bytes of the volume group that no logical volume has; ``thick_free`` is that less the reserve."""
+    group_metadata_size: int = 0
+    group_metadata_free: int = 0
+    """Bytes of text that LVM can still write about the group; creates stop before it is used up."""
+    overcommit: float = 1.0
+    """Virtual bytes that may be promised for each byte of the thin pool's data."""
+    reserve: int = 0
+    """Bytes that are never given out."""
+    snapshot_share: float = 1.0
+    """The part of its size that a snapshot counts with."""
     problem: str = ""
     """Why nothing may be created here now, in words; empty when all is well."""
+    warnings: tuple[str, ...] = ()
+    """What an operator should see to, in words, although creates go on."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def free(self, layout: Layout) -> int | None:

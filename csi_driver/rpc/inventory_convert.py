@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from csi_driver.model.access import AccessMode
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
-from csi_driver.model.pool import Pool
+from csi_driver.model.pool import Pool, WhenFull
 from csi_driver.model.publication import Transport
 from csi_driver.rpc.agent_convert import enum_from, id_from, volume_from, volume_to
 from csi_driver.rpc.gen import agent_pb2 as pb
@@ -52,6 +52,16 @@ def pool_to(pool: Pool) -> pb.Pool:
         metadata_used=pool.metadata_used,
         problem=pool.problem,
         labels=pool.labels,
+        thin_layout=pool.thin_layout,
+        when_full=pool.when_full.value if pool.when_full else "",
+        group_size=pool.group_size,
+        group_free=pool.group_free,
+        group_metadata_size=pool.group_metadata_size,
+        group_metadata_free=pool.group_metadata_free,
+        overcommit=pool.overcommit,
+        reserve=pool.reserve,
+        snapshot_share=pool.snapshot_share,
+        warnings=pool.warnings,
     )
 
 
@@ -70,6 +80,16 @@ def pool_from(message: pb.Pool) -> Pool:
         metadata_used=message.metadata_used,
         problem=message.problem,
         labels=dict(message.labels),
+        thin_layout=message.thin_layout,
+        when_full=enum_from(WhenFull, message.when_full) if message.when_full else None,
+        group_size=message.group_size,
+        group_free=message.group_free,
+        group_metadata_size=message.group_metadata_size,
+        group_metadata_free=message.group_metadata_free,
+        overcommit=message.overcommit,
+        reserve=message.reserve,
+        snapshot_share=message.snapshot_share,
+        warnings=tuple(message.warnings),
     )
 
 

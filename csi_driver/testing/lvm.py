@@ -6,7 +6,7 @@ import asyncio
 import re
 
 from csi_driver.errors import Busy, CommandFailed, Incompatible, InvalidRequest, NoCapacity, NotFound
-from csi_driver.host.doors import LogicalVolume, VolumeGroup
+from csi_driver.host.doors import LogicalVolume, PhysicalVolume, VolumeGroup
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.model.sizes import MIB, SECTOR
 from csi_driver.testing.dm import drop
@@ -45,6 +45,14 @@ class SimLvm:
             metadata_free=group.metadata_free,
             missing=group.missing,
             volumes=tuple(self._row(group, lv) for _, lv in sorted(group.volumes.items())),
+            disks=(
+                PhysicalVolume(
+                    f"/dev/{group.disk.name}",
+                    group.extents * group.extent,
+                    len(group.free_extents) * group.extent,
+                    missing=group.missing > 0,
+                ),
+            ),
         )
 
     @effect("lvm.create_thin")
@@ -212,6 +220,8 @@ class SimLvm:
             metadata_percent=pool.metadata_percent if pool and self._shows(pool) else 0.0,
             metadata_size=pool.metadata_size if pool else 0,
             zeroing=pool is not None,
+            data_layout="linear" if pool else "",
+            when_full="error" if pool else "",
         )
 
     def _data_percent(self, group: Group, lv: Lv, node: Mapped | None) -> float:

@@ -4,17 +4,18 @@ REPORT = rb"""  {
       "report": [
           {
               "vg": [
-                  {"vg_name":"vg0", "vg_uuid":"LrGYpj-TdLe-1OMD-Ec6y-vdT8-22AS-ctWgtV", "vg_size":"4290772992", "vg_free":"3141533696", "vg_extent_size":"4194304", "vg_mda_size":"1044480", "vg_mda_free":"518656", "vg_missing_pv_count":"0"}
+                  {"vg_name":"vg0", "vg_uuid":"LrGYpj-TdLe-1OMD-Ec6y-vdT8-22AS-ctWgtV", "vg_size":"4290772992", "vg_free":"3141533696", "vg_extent_size":"4194304", "vg_mda_size":"1044480", "vg_mda_free":"518656", "vg_missing_pv_count":"0", "vg_tags":""}
               ]
               ,
               "pv": [
+                  {"pv_name":"/dev/ubdb", "pv_size":"4290772992", "pv_free":"3141533696", "pv_missing":""}
               ]
               ,
               "lv": [
-                  {"lv_name":"pool", "lv_uuid":"d20mS7-n8cb-0All-9A4g-cK3D-dwTq-4cIfnp", "lv_size":"1073741824", "lv_tags":"", "lv_layout":"thin,pool", "lv_active":"active", "lv_kernel_major":"254", "lv_kernel_minor":"2", "pool_lv":"", "data_percent":"0.00", "metadata_percent":"11.04", "lv_metadata_size":"4194304"},
-                  {"lv_name":"[pool_tdata]", "lv_uuid":"fkTrj6-CBFy-lmvs-Mn8d-aRGk-sPUL-PZPFnl", "lv_size":"1073741824", "lv_tags":"", "lv_layout":"linear", "lv_active":"active", "lv_kernel_major":"254", "lv_kernel_minor":"1", "pool_lv":"", "data_percent":"", "metadata_percent":"", "lv_metadata_size":""},
-                  {"lv_name":"vol-a", "lv_uuid":"bsdB4C-wJNI-v8Uw-lufz-WBOj-r23a-2FbJkx", "lv_size":"134217728", "lv_tags":"clinker.id=vol-a,clinker.name=pvc/a", "lv_layout":"thin,sparse", "lv_active":"active", "lv_kernel_major":"254", "lv_kernel_minor":"4", "pool_lv":"pool", "data_percent":"", "metadata_percent":"", "lv_metadata_size":""},
-                  {"lv_name":"vol-b", "lv_uuid":"ThyW2B-zVvf-oDtd-pFfM-tb1T-wV6u-NJiXsh", "lv_size":"67108864", "lv_tags":"", "lv_layout":"linear", "lv_active":"", "lv_kernel_major":"-1", "lv_kernel_minor":"-1", "pool_lv":"", "data_percent":"", "metadata_percent":"", "lv_metadata_size":""}
+                  {"lv_name":"pool", "lv_uuid":"d20mS7-n8cb-0All-9A4g-cK3D-dwTq-4cIfnp", "lv_size":"1073741824", "lv_tags":"", "lv_layout":"thin,pool", "lv_active":"active", "lv_kernel_major":"254", "lv_kernel_minor":"2", "pool_lv":"", "data_percent":"0.00", "metadata_percent":"11.04", "lv_metadata_size":"4194304", "lv_when_full":"queue", "sync_percent":"", "lv_health_status":""},
+                  {"lv_name":"[pool_tdata]", "lv_uuid":"fkTrj6-CBFy-lmvs-Mn8d-aRGk-sPUL-PZPFnl", "lv_size":"1073741824", "lv_tags":"", "lv_layout":"linear", "lv_active":"active", "lv_kernel_major":"254", "lv_kernel_minor":"1", "pool_lv":"", "data_percent":"", "metadata_percent":"", "lv_metadata_size":"", "lv_when_full":"", "sync_percent":"", "lv_health_status":""},
+                  {"lv_name":"vol-a", "lv_uuid":"bsdB4C-wJNI-v8Uw-lufz-WBOj-r23a-2FbJkx", "lv_size":"134217728", "lv_tags":"clinker.id=vol-a,clinker.name=pvc/a", "lv_layout":"thin,sparse", "lv_active":"active", "lv_kernel_major":"254", "lv_kernel_minor":"4", "pool_lv":"pool", "data_percent":"", "metadata_percent":"", "lv_metadata_size":"", "lv_when_full":"", "sync_percent":"", "lv_health_status":""},
+                  {"lv_name":"vol-b", "lv_uuid":"ThyW2B-zVvf-oDtd-pFfM-tb1T-wV6u-NJiXsh", "lv_size":"67108864", "lv_tags":"", "lv_layout":"linear", "lv_active":"", "lv_kernel_major":"-1", "lv_kernel_minor":"-1", "pool_lv":"", "data_percent":"", "metadata_percent":"", "lv_metadata_size":"", "lv_when_full":"", "sync_percent":"", "lv_health_status":""}
               ]
               ,
               "pvseg": [

@@ -11,7 +11,7 @@ from csi_driver.errors import (
     NotFound,
     StillWorking,
 )
-from csi_driver.host.doors import LogicalVolume
+from csi_driver.host.doors import LogicalVolume, PhysicalVolume
 from csi_driver.host.lvm.answers import Answer, parse_answer
 from csi_driver.host.lvm.commands import parse_report
 from csi_driver.host.lvm.failures import failure, has_that_size
@@ -54,6 +54,10 @@ def test_an_answer_that_is_no_json_is_not_known_to_be_over() -> None:
     assert isinstance(failure("lvremove", answer), StillWorking)
 
 
+OFF = "ThyW2B-zVvf-oDtd-pFfM-tb1T-wV6u-NJiXsh"
+"""Of the volume that is not active."""
+
+
 def test_report() -> None:
     group = parse_report("vg0", parsed(REPORT))
     assert (group.name, group.size, group.free, group.extent) == ("vg0", 4290772992, 3141533696, 4 * MIB)
@@ -72,6 +76,8 @@ def test_report() -> None:
             metadata_percent=11.04,
             metadata_size=4 * MIB,
             zeroing=True,
+            data_layout="linear",
+            when_full="queue",
         ),
         LogicalVolume(
             vg="vg0",
@@ -85,14 +91,12 @@ def test_report() -> None:
             devno=(254, 4),
             thin_id=1,
         ),
-        LogicalVolume(
-            vg="vg0",
-            name="vol-b",
-            uuid="ThyW2B-zVvf-oDtd-pFfM-tb1T-wV6u-NJiXsh",
-            size=64 * MIB,
-            tags=frozenset(),
-        ),
+        LogicalVolume(vg="vg0", name="vol-b", uuid=OFF, size=64 * MIB, tags=frozenset()),
     )
+
+
+def test_report_of_the_disks() -> None:
+    assert parse_report("vg0", parsed(REPORT)).disks == (PhysicalVolume("/dev/ubdb", 4290772992, 3141533696),)
 
 
 def test_a_report_without_the_group_is_not_found() -> None:

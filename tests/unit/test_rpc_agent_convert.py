@@ -11,7 +11,7 @@ from csi_driver.errors import InvalidRequest
 from csi_driver.model.access import AccessMode
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
-from csi_driver.model.pool import Pool
+from csi_driver.model.pool import Pool, WhenFull
 from csi_driver.model.publication import Attachment, Publication, PublishRequest, Transport
 from csi_driver.model.secret import Secret
 from csi_driver.model.volume import Volume, VolumeSpec
@@ -78,7 +78,17 @@ POOLS = st.builds(
     thin_allocated=SIZE,
     metadata_size=SIZE,
     metadata_used=SIZE,
+    thin_layout=TEXT,
+    when_full=st.none() | st.sampled_from(WhenFull),
+    group_size=SIZE,
+    group_free=SIZE,
+    group_metadata_size=SIZE,
+    group_metadata_free=SIZE,
+    overcommit=st.floats(0, 1000),
+    reserve=SIZE,
+    snapshot_share=st.floats(0, 1),
     problem=TEXT,
+    warnings=texts(),
     labels=MAPS,
 )
 REFS = st.builds(

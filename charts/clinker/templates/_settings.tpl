@@ -56,6 +56,7 @@ vg = {{ .vg | toJson }}
 thin_pool = {{ .thinPool | default "" | toJson }}
 nodes = {{ .nodes | default (list "*") | toJson }}
 overcommit = {{ .overcommit | default 1 | float64 | printf "%f" }}
+snapshot_share = {{ hasKey . "snapshotShare" | ternary .snapshotShare 1 | float64 | printf "%f" }}
 reserve = {{ .reserve | default 0 | int64 }}
 {{- with .labels }}
 

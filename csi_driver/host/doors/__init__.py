@@ -16,7 +16,7 @@ from csi_driver.host.doors.dm import Dm, DmDevice, DmLine
 from csi_driver.host.doors.filesystems import Filesystems, Formatter
 from csi_driver.host.doors.host import Hosts
 from csi_driver.host.doors.initiator import Initiator, NodeRecord, Session
-from csi_driver.host.doors.lvm import LogicalVolume, Lvm, VolumeGroup
+from csi_driver.host.doors.lvm import LogicalVolume, Lvm, PhysicalVolume, VolumeGroup
 from csi_driver.host.doors.mounts import Mount, Mounts, Usage
 from csi_driver.host.doors.reservations import Reservations, SavedReservations
 
@@ -36,6 +36,7 @@ __all__ = [
     "Mount",
     "Mounts",
     "NodeRecord",
+    "PhysicalVolume",
     "Reservations",
     "SavedReservations",
     "ScsiDisk",

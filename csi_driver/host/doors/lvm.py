@@ -17,7 +17,7 @@ class LogicalVolume:
     tags: frozenset[str]
     pool: str = ""
     layout: str = "linear"
-    """``thin``, ``thin-pool``, ``linear``, ``striped`` ...: first word of lv_layout."""
+    """``thin``, ``thin-pool``, ``linear``, ``striped``, ``raid1`` ...: the telling word of lv_layout."""
     active: bool = False
     devno: tuple[int, int] | None = None
     """Kernel device number, when active."""
@@ -27,6 +27,24 @@ class LogicalVolume:
     metadata_size: int = 0
     zeroing: bool = False
     """Of a thin pool: a chunk is zeroed when a volume first writes to it, so nothing unwritten ever shows old data."""
+    data_layout: str = ""
+    """Of a thin pool: how its data lies, in the words of ``layout``."""
+    when_full: str = ""
+    """Of a thin pool: ``queue`` (writes wait) or ``error`` (they fail at once)."""
+    sync_percent: float | None = None
+    """Of a raid LV: how much of it is on all its legs; None for others."""
+    health: str = ""
+    """LVM's own word when something is wrong (``lv_health_status``): ``partial``, ``refresh needed``, ``failed``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalVolume:
+    """One disk of a VG. Sizes in bytes; ``name`` is ``[unknown]`` while it is missing."""
+
+    name: str
+    size: int
+    free: int
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +61,8 @@ class VolumeGroup:
     missing: int
     """How many PVs are missing."""
     volumes: tuple[LogicalVolume, ...]
+    disks: tuple[PhysicalVolume, ...] = ()
+    tags: frozenset[str] = frozenset()
 
     def volume(self, name: str) -> LogicalVolume | None:
         """The LV of that name, or None."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from csi_driver.errors import CommandFailed, NotFound
-from csi_driver.host.doors import LogicalVolume, VolumeGroup
+from csi_driver.host.doors import LogicalVolume, PhysicalVolume, VolumeGroup
 from csi_driver.host.lvm.answers import Answer
 
 MALFORMED = 3
@@ -18,10 +18,10 @@ _NAME = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]*")
 _TAG = re.compile(r"[A-Za-z0-9_+./=!:&#-]{1,4096}")
 """lvm(8), "Valid names" and "Tags"."""
 
-_VG_FIELDS = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_mda_size,vg_mda_free,vg_missing_pv_count"
+_VG_FIELDS = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_mda_size,vg_mda_free,vg_missing_pv_count,vg_tags"
 _LV_FIELDS = (
     "lv_name,lv_uuid,lv_size,lv_tags,lv_layout,lv_active,lv_kernel_major,lv_kernel_minor,"
-    "pool_lv,data_percent,metadata_percent,lv_metadata_size"
+    "pool_lv,data_percent,metadata_percent,lv_metadata_size,lv_when_full,sync_percent,lv_health_status"
 )
 
 _FRESH = "--config=activation/monitoring=0"
@@ -58,7 +58,7 @@ def report(vg: str) -> str:
         *("--units=b", "--nosuffix"),
         *("--configreport=vg", f"--options={_VG_FIELDS}"),
         *("--configreport=lv", f"--options={_LV_FIELDS}"),
-        *("--configreport=pv", "--options=pv_name", "--select=pv_size=0"),
+        *("--configreport=pv", "--options=pv_name,pv_size,pv_free,pv_missing"),
         *("--configreport=pvseg", "--options=pvseg_size", "--select=pvseg_size=0"),
         *("--configreport=seg", "--options=lv_name,thin_id,zero", "--select=segtype=~^thin"),
         _name(vg),
@@ -111,6 +111,7 @@ def parse_report(vg: str, answer: Answer) -> VolumeGroup:
         raise NotFound(f"there is no volume group {vg}")
     row = rows[0]
     segments = {segment["lv_name"]: segment for segment in answer.rows("seg")}
+    layouts = {one["lv_name"]: _layout(one["lv_layout"]) for one in answer.rows("lv")}
     return VolumeGroup(
         name=vg,
         uuid=row["vg_uuid"],
@@ -121,12 +122,19 @@ def parse_report(vg: str, answer: Answer) -> VolumeGroup:
         metadata_free=int(row["vg_mda_free"]),
         missing=int(row["vg_missing_pv_count"]),
         volumes=tuple(
-            _volume(vg, one, segments.get(one["lv_name"], {})) for one in answer.rows("lv") if one["lv_name"][0] != "["
+            _volume(vg, one, segments.get(one["lv_name"], {}), layouts)
+            for one in answer.rows("lv")
+            if one["lv_name"][0] != "["
         ),
+        disks=tuple(
+            PhysicalVolume(one["pv_name"], int(one["pv_size"]), int(one["pv_free"]), one["pv_missing"] != "")
+            for one in answer.rows("pv")
+        ),
+        tags=_tag_set(row["vg_tags"]),
     )
 
 
-def _volume(vg: str, row: Mapping[str, str], segment: Mapping[str, str]) -> LogicalVolume:
+def _volume(vg: str, row: Mapping[str, str], segment: Mapping[str, str], layouts: Mapping[str, str]) -> LogicalVolume:
     """One row. Fields that do not apply are empty; a percentage is so while kernel and metadata differ in size too."""
     layout = _layout(row["lv_layout"])
     thin_id = segment.get("thin_id", "")
@@ -136,7 +144,7 @@ def _volume(vg: str, row: Mapping[str, str], segment: Mapping[str, str]) -> Logi
         name=row["lv_name"],
         uuid=row["lv_uuid"],
         size=int(row["lv_size"]),
-        tags=frozenset(filter(None, row["lv_tags"].split(","))),
+        tags=_tag_set(row["lv_tags"]),
         pool=row["pool_lv"],
         layout=layout,
         active=row["lv_active"] != "",
@@ -147,12 +155,23 @@ def _volume(vg: str, row: Mapping[str, str], segment: Mapping[str, str]) -> Logi
         metadata_size=int(row["lv_metadata_size"] or 0),
         # LVM says it of a pool's volumes too.
         zeroing=layout == "thin-pool" and segment.get("zero") == "zero",
+        data_layout=layouts.get(f"[{row['lv_name']}_tdata]", "") if layout == "thin-pool" else "",
+        when_full=row["lv_when_full"] if layout == "thin-pool" else "",
+        sync_percent=float(row["sync_percent"]) if row["sync_percent"] else None,
+        health=row["lv_health_status"],
     )
 
 
+def _tag_set(words: str) -> frozenset[str]:
+    return frozenset(filter(None, words.split(",")))
+
+
 def _layout(words: str) -> str:
-    """``thin,sparse`` is a thin volume, ``thin,pool`` a thin pool."""
-    return "thin-pool" if words == "thin,pool" else words.partition(",")[0]
+    """``thin,sparse`` is a thin volume, ``thin,pool`` a thin pool, ``raid,raid10,raid10_near`` a raid10."""
+    first, *more = words.split(",")
+    if words == "thin,pool":
+        return "thin-pool"
+    return more[0] if first == "raid" and more else first
 
 
 def _tags(verb: str, tags: Iterable[str]) -> tuple[str, ...]:

@@ -210,6 +210,16 @@ class Pool(_message.Message):
     METADATA_USED_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    THIN_LAYOUT_FIELD_NUMBER: _builtins.int
+    WHEN_FULL_FIELD_NUMBER: _builtins.int
+    GROUP_SIZE_FIELD_NUMBER: _builtins.int
+    GROUP_FREE_FIELD_NUMBER: _builtins.int
+    GROUP_METADATA_SIZE_FIELD_NUMBER: _builtins.int
+    GROUP_METADATA_FREE_FIELD_NUMBER: _builtins.int
+    OVERCOMMIT_FIELD_NUMBER: _builtins.int
+    RESERVE_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_SHARE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     name: _builtins.str
     vg: _builtins.str
@@ -222,8 +232,19 @@ class Pool(_message.Message):
     metadata_size: _builtins.int
     metadata_used: _builtins.int
     problem: _builtins.str
+    thin_layout: _builtins.str
+    when_full: _builtins.str
+    group_size: _builtins.int
+    group_free: _builtins.int
+    group_metadata_size: _builtins.int
+    group_metadata_free: _builtins.int
+    overcommit: _builtins.float
+    reserve: _builtins.int
+    snapshot_share: _builtins.float
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -240,10 +261,20 @@ class Pool(_message.Message):
         metadata_used: _builtins.int = ...,
         problem: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        thin_layout: _builtins.str = ...,
+        when_full: _builtins.str = ...,
+        group_size: _builtins.int = ...,
+        group_free: _builtins.int = ...,
+        group_metadata_size: _builtins.int = ...,
+        group_metadata_free: _builtins.int = ...,
+        overcommit: _builtins.float = ...,
+        reserve: _builtins.int = ...,
+        snapshot_share: _builtins.float = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_thick_free", b"_thick_free", "_thin_free", b"_thin_free", "thick_free", b"thick_free", "thin_free", b"thin_free"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_thick_free", b"_thick_free", "_thin_free", b"_thin_free", "extent", b"extent", "labels", b"labels", "metadata_size", b"metadata_size", "metadata_used", b"metadata_used", "name", b"name", "node", b"node", "problem", b"problem", "thick_free", b"thick_free", "thin_allocated", b"thin_allocated", "thin_free", b"thin_free", "thin_size", b"thin_size", "thin_used", b"thin_used", "vg", b"vg"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_thick_free", b"_thick_free", "_thin_free", b"_thin_free", "extent", b"extent", "group_free", b"group_free", "group_metadata_free", b"group_metadata_free", "group_metadata_size", b"group_metadata_size", "group_size", b"group_size", "labels", b"labels", "metadata_size", b"metadata_size", "metadata_used", b"metadata_used", "name", b"name", "node", b"node", "overcommit", b"overcommit", "problem", b"problem", "reserve", b"reserve", "snapshot_share", b"snapshot_share", "thick_free", b"thick_free", "thin_allocated", b"thin_allocated", "thin_free", b"thin_free", "thin_layout", b"thin_layout", "thin_size", b"thin_size", "thin_used", b"thin_used", "vg", b"vg", "warnings", b"warnings", "when_full", b"when_full"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__thick_free: _TypeAlias = _typing.Literal["thick_free"]  # noqa: Y015
     _WhichOneofArgType__thick_free: _TypeAlias = _typing.Literal["_thick_free", b"_thick_free"]  # noqa: Y015
