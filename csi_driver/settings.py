@@ -30,6 +30,7 @@ class TlsSettings:
 
 
 MOST_OVERCOMMIT = 1000.0
+MOST_STRIPES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class PoolSettings:
     """Virtual bytes that may be promised for each byte of the thin pool's data."""
     reserve: int = 0
     """Bytes that are never given out: of the group to thick volumes, of the thin pool's data to thin ones."""
+    stripes: int = 2
+    """Over how many disks a striped volume goes; a raid10 one over twice as many."""
     snapshot_share: float = 1.0
     """The part of its size that a snapshot counts with. At 1 with overcommit 1 no volume can meet a full pool."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +58,8 @@ class PoolSettings:
         where = f"pool {self.name!r}"
         if not 0 < self.overcommit <= MOST_OVERCOMMIT:
             raise InvalidRequest(f"{where}: overcommit {self.overcommit} must be above 0, at most {MOST_OVERCOMMIT}")
+        if not 2 <= self.stripes <= MOST_STRIPES:
+            raise InvalidRequest(f"{where}: stripes {self.stripes} must lie between 2 and {MOST_STRIPES}")
         if self.reserve < 0:
             raise InvalidRequest(f"{where}: reserve {self.reserve} must not be negative")
         if not 0 <= self.snapshot_share <= 1:

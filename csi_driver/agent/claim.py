@@ -13,11 +13,12 @@ import logging
 
 from csi_driver.agent import device, tags
 from csi_driver.agent.context import RECENT, AgentContext, Found, Made
-from csi_driver.agent.pools import describe
+from csi_driver.agent.pools import describe, figures
 from csi_driver.errors import Incompatible, InternalError, NoCapacity
 from csi_driver.host.dm.tables import pool_name
 from csi_driver.model.access import FsType
 from csi_driver.model.ids import VolumeId
+from csi_driver.model.pool import Pool
 from csi_driver.model.sizes import MIB, round_up, show
 from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec
 
@@ -57,7 +58,7 @@ async def finish(context: AgentContext, found: Found, *, new: bool = False) -> V
         return made.volume
     add, remove = frozenset[str](), frozenset[str]()
     blank = new and _starts_blank(found)
-    if volume.layout is Layout.THICK:
+    if volume.layout is not Layout.THIN:
         add, remove = await _clear(context, found)
         blank = bool(add) and not remove
     if volume.fs is not None and not volume.formatted:
@@ -105,15 +106,8 @@ async def _create(context: AgentContext, spec: VolumeSpec) -> None:
     settings = context.pool(spec.pool)
     group = await context.doors.lvm.group(settings.vg, within=RECENT)
     pool = describe(settings, group, context.node)
-    size = round_up(spec.size, group.extent)
-    free = pool.free(spec.layout)
-    where = f"pool {pool.name} on node {context.node}"
-    if pool.problem:
-        raise NoCapacity(f"{where}: {pool.problem}")
-    if free is None:
-        raise NoCapacity(f"{where} does not offer layout {spec.layout.value}")
-    if free < size:
-        raise NoCapacity(f"{where} has {show(free)} for {spec.layout.value} volumes; {show(size)} are needed")
+    size = round_up(spec.size, pool.unit(spec.layout))
+    _check_room(pool, spec.layout, size)
     marks = tags.of(spec, cluster=context.cluster, created=int(context.doors.host.now()))
     name, lvm = str(spec.id), context.doors.lvm
     if spec.layout is Layout.THIN:
@@ -121,8 +115,22 @@ async def _create(context: AgentContext, spec: VolumeSpec) -> None:
         up = await context.doors.dm.find(pool_name(group.name, settings.thin_pool)) is not None
         await lvm.create_thin(name, vg=group.name, pool=settings.thin_pool, size=size, tags=marks, pool_is_up=up)
     else:
-        await lvm.create_thick(name, vg=group.name, size=size, tags=marks)
+        stripes = pool.stripes
+        await lvm.create_thick(name, vg=group.name, size=size, tags=marks, layout=spec.layout, stripes=stripes)
     log.info("volume made", extra={"volume": name, "vg": group.name, "size": size})
+
+
+def _check_room(pool: Pool, layout: Layout, size: int) -> None:
+    """Raises NoCapacity with the pool's figures."""
+    where, free = f"pool {pool.name} on node {pool.node}", pool.free(layout)
+    if pool.problem:
+        raise NoCapacity(f"{where}: {pool.problem} ({figures(pool)})")
+    if free is None:
+        raise NoCapacity(f"{where} does not offer layout {layout.value}")
+    if free < size:
+        raise NoCapacity(
+            f"{where} has {show(free)} for {layout.value} volumes; {show(size)} are needed ({figures(pool)})"
+        )
 
 
 def _compare(spec: VolumeSpec, volume: Volume) -> None:

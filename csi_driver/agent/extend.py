@@ -10,7 +10,7 @@ import logging
 
 from csi_driver.agent import claim, device
 from csi_driver.agent.context import AgentContext, Found
-from csi_driver.agent.pools import describe
+from csi_driver.agent.pools import describe, figures
 from csi_driver.errors import InternalError, NoCapacity, NotFound, OutOfRange
 from csi_driver.host import wrapper
 from csi_driver.model.ids import VolumeId
@@ -45,13 +45,13 @@ async def extend(context: AgentContext, volume: VolumeId, size: int) -> Volume:
 
 async def _grow(context: AgentContext, volume: VolumeId, size: int) -> Found:
     found = await _there(context, volume)
-    wanted = round_up(size, found.group.extent)
-    if found.lv.size >= wanted:
+    if found.lv.size >= size:
         return found
     pool = describe(context.pool(found.volume.pool), found.group, context.node)
+    wanted = round_up(size, pool.unit(found.volume.layout))
     more, free = wanted - found.lv.size, pool.free(found.volume.layout) or 0
     if pool.problem or free < more:
-        why = pool.problem or f"it has {show(free)} left, {show(more)} more are needed"
+        why = pool.problem or f"it has {show(free)} left, {show(more)} more are needed ({figures(pool)})"
         raise OutOfRange(f"pool {pool.name} on node {context.node} cannot grow volume {volume}: {why}")
     quiet = found.volume.layout is Layout.THIN and found.lv.active
     try:

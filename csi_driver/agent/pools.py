@@ -26,6 +26,10 @@ def describe(settings: PoolSettings, group: VolumeGroup, node: str) -> Pool:
         extent=group.extent,
         thin_free=_thin_free(settings, group, thin, promised),
         thick_free=_floor(max(group.free - settings.reserve, 0), group.extent),
+        striped_free=_legged(settings, group, stripes=settings.stripes),
+        raid1_free=_legged(settings, group, copies=2),
+        raid10_free=_legged(settings, group, stripes=settings.stripes, copies=2),
+        stripes=settings.stripes,
         thin_size=thin.size if thin else 0,
         thin_used=int(thin.size * thin.data_percent / 100) if thin else 0,
         thin_allocated=promised,
@@ -53,7 +57,7 @@ def missing(settings: PoolSettings, node: str, problem: str) -> Pool:
     )
 
 
-def refusal(pool: Pool) -> str:
+def figures(pool: Pool) -> str:
     """The pool's figures in words, for whoever is refused."""
     parts = [f"volume group {pool.vg}: {show(pool.group_free)} of {show(pool.group_size)} free"]
     if pool.thin_size:
@@ -72,6 +76,18 @@ def _promised(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | 
     # Rounded up: at a share of 1 not a byte may be missing.
     share = -int(-snapshots * settings.snapshot_share // 1)
     return sum(lv.size for lv in inside if not lv.name.startswith(SNAPSHOT)) + share
+
+
+def _legged(settings: PoolSettings, group: VolumeGroup, *, stripes: int = 1, copies: int = 1) -> int | None:
+    """Room for one volume whose every stripe lies on ``copies`` disks, each leg on a disk of its own; None when there
+    are too few disks. A leg of a raid needs an extent for its metadata beside it.
+    """
+    legs, extra = stripes * copies, group.extent if copies > 1 else 0
+    rooms = sorted((_floor(disk.free, group.extent) for disk in group.disks if not disk.missing), reverse=True)
+    if len(rooms) < legs:
+        return None
+    affordable = _floor(max(group.free - settings.reserve, 0) // legs, group.extent)
+    return stripes * max(min(rooms[legs - 1], affordable) - extra, 0)
 
 
 def _thin_free(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | None, promised: int) -> int | None:

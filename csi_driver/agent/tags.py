@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from csi_driver.host.doors import LogicalVolume
 from csi_driver.model.access import FsType
 from csi_driver.model.ids import VolumeId
-from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec, WriteCache
+from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec, Wipe, WriteCache
 
 PREFIX = "clinker."
 SCHEMA = "1"
@@ -64,6 +64,8 @@ def of(spec: VolumeSpec, *, cluster: str, created: int) -> frozenset[str]:
         "fs": spec.fs.value if spec.fs else "",
         "mkfs": " ".join(spec.mkfs_options),
         "cache": spec.write_cache.value,
+        # The default is left out: it is what volumes of older versions have.
+        "wipe": spec.wipe.value if spec.wipe is not Wipe.CREATE else "",
         "params": spec.params_hash,
         "pvc": f"{spec.pvc_namespace}/{spec.pvc_name}" if spec.pvc_name else "",
         "created": str(created),
@@ -94,7 +96,7 @@ def volume(lv: LogicalVolume, *, node: str, cluster: str) -> Volume | None:
     if identity is None or not ours:
         return None
     size = lv.size
-    if told.get("layout") == Layout.THICK and told.get("content") == Content.READY:
+    if told.get("layout") != Layout.THIN and told.get("content") == Content.READY:
         # What a crash has kept from being cleared is not part of the volume yet.
         size = min(size, clean_bytes(lv))
     namespace, _, claim = told.get("pvc", "").partition("/")
@@ -108,6 +110,7 @@ def volume(lv: LogicalVolume, *, node: str, cluster: str) -> Volume | None:
             fs=FsType(told["fs"]) if "fs" in told else None,
             mkfs_options=tuple(told.get("mkfs", "").split()),
             write_cache=WriteCache(told["cache"]),
+            wipe=Wipe(told.get("wipe", Wipe.CREATE.value)),
             params_hash=told.get("params", ""),
             pvc_namespace=namespace,
             pvc_name=claim,
@@ -116,6 +119,18 @@ def volume(lv: LogicalVolume, *, node: str, cluster: str) -> Volume | None:
             content=Content(told["content"]),
             formatted="formatted" in told,
             created=int(told["created"]),
+            condition=condition(lv),
         )
     except (KeyError, ValueError):
         return None
+
+
+def condition(lv: LogicalVolume) -> str:
+    """What is wrong with a volume that can be used nevertheless; empty when nothing is."""
+    if lv.health == "partial":
+        return f"a disk of this {lv.layout} volume is missing"
+    if lv.health:
+        return f"{lv.layout}: {lv.health}"
+    if lv.sync_percent is not None and lv.sync_percent < 100:
+        return f"{lv.layout}: {lv.sync_percent:.0f} % of it is on all its disks"
+    return ""

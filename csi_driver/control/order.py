@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from csi_driver.control import checks
 from csi_driver.control.requests import CreateVolume
 from csi_driver.errors import OutOfRange
+from csi_driver.model import mkfs
 from csi_driver.model.access import AccessType, FsType
 from csi_driver.model.ids import VolumeId, volume_key
 from csi_driver.model.parameters import Access, Parameters, parse
@@ -48,6 +49,7 @@ class Order:
             topology=request.topology,
         )
         order.check_size()
+        mkfs.check(order.made_fs, order.parameters.mkfs_options)
         return order
 
     @property
@@ -103,7 +105,9 @@ class Order:
             pool=pool,
             layout=self.parameters.layout,
             fs=self.made_fs,
+            mkfs_options=self.parameters.mkfs_options,
             write_cache=self.parameters.write_cache,
+            wipe=self.parameters.wipe,
             params_hash=self.parameters.params_hash,
             pvc_namespace=self.parameters.pvc_namespace,
             pvc_name=self.parameters.pvc_name,

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import TypeVar
 
 from csi_driver.errors import InvalidRequest
-from csi_driver.model.volume import Layout, WriteCache
+from csi_driver.model import mkfs
+from csi_driver.model.volume import Layout, Wipe, WriteCache
 
 KUBERNETES_PREFIX = "csi.storage.k8s.io/"
 PVC_NAME = KUBERNETES_PREFIX + "pvc/name"
@@ -61,7 +62,8 @@ LAYOUT = _choice(
     "layout",
     Layout,
     Layout.THIN,
-    "thin: blocks are taken from the pool when they are first written; thick: all of them at creation.",
+    "thin: blocks are taken from the pool when they are first written; thick: all of them at creation; striped, raid1, "
+    "raid10: thick, over several disks.",
 )
 WRITE_CACHE = _choice(
     "writeCache",
@@ -82,8 +84,21 @@ POOL = Parameter(
     pattern=r"[A-Za-z0-9_.+-]{0,63}",
     help="Name of the pools that may hold the volume; empty: any pool with the layout.",
 )
+WIPE = _choice(
+    "wipe",
+    Wipe,
+    Wipe.CREATE,
+    "create: a volume that is not thin is cleared before anyone gets it; delete: it is overwritten when it is deleted, "
+    "too (not for thin ones).",
+)
+MKFS_OPTIONS = Parameter(
+    key="mkfsOptions",
+    default="",
+    pattern=r"[A-Za-z0-9^=,_ -]{0,200}",
+    help="Options for mkfs, of a list that is allowed, as in -i 8192.",
+)
 
-TABLE: tuple[Parameter, ...] = (LAYOUT, WRITE_CACHE, ACCESS, POOL)
+TABLE: tuple[Parameter, ...] = (LAYOUT, WRITE_CACHE, ACCESS, POOL, WIPE, MKFS_OPTIONS)
 """Every key that a class may have."""
 
 
@@ -95,6 +110,8 @@ class Parameters:
     write_cache: WriteCache = WriteCache.THROUGH
     access: Access = Access.PREFER_LOCAL
     pool: str = ""
+    wipe: Wipe = Wipe.CREATE
+    mkfs_options: tuple[str, ...] = ()
     pvc_namespace: str = ""
     pvc_name: str = ""
     params_hash: str = ""
@@ -108,11 +125,19 @@ def parse(parameters: Mapping[str, str], mutable: Mapping[str, str]) -> Paramete
     _refuse_unknown(mutable, tuple(each for each in TABLE if each.mutable), "mutable parameter")
     given.update(mutable)
     values = {each.key: each.check(given.get(each.key, each.default)) for each in TABLE}
+    layout, wipe = Layout(values[LAYOUT.key]), Wipe(values[WIPE.key])
+    if wipe is Wipe.DELETE and layout is Layout.THIN:
+        raise InvalidRequest(
+            "parameter wipe: 'delete' cannot be had with layout thin: writing zeros would fill the pool, and a thin "
+            "volume never shows what another held"
+        )
     return Parameters(
-        layout=Layout(values[LAYOUT.key]),
+        layout=layout,
         write_cache=WriteCache(values[WRITE_CACHE.key]),
         access=Access(values[ACCESS.key]),
         pool=values[POOL.key],
+        wipe=wipe,
+        mkfs_options=mkfs.parse(values[MKFS_OPTIONS.key]),
         pvc_namespace=parameters.get(PVC_NAMESPACE, ""),
         pvc_name=parameters.get(PVC_NAME, ""),
         params_hash=_hash(values),

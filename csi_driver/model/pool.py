@@ -22,8 +22,8 @@ class WhenFull(StrEnum):
 class Pool:
     """One pool of one node. All figures are bytes; free figures already count policy (overcommit, reserve).
 
-    A pool is a volume group, with a thin pool in it or without: thin volumes take ``thin_free``,
-    thick ones ``thick_free``; None says that the layout cannot be had here.
+    A pool is a volume group, with a thin pool in it or without. ``free`` tells what is left for a layout; None says
+    that the layout cannot be had here.
     """
 
     node: str
@@ -33,6 +33,11 @@ class Pool:
     """LVM extent size: volume sizes are multiples of it."""
     thin_free: int | None
     thick_free: int | None
+    striped_free: int | None = None
+    raid1_free: int | None = None
+    raid10_free: int | None = None
+    stripes: int = 2
+    """Over how many disks, or pairs of disks, a striped or a raid10 volume goes."""
     thin_size: int = 0
     """Data size of the thin pool."""
     thin_used: int = 0
@@ -64,4 +69,14 @@ class Pool:
 
     def free(self, layout: Layout) -> int | None:
         """Room for one new volume of ``layout``, in bytes, or None if this pool does not offer it."""
-        return self.thin_free if layout is Layout.THIN else self.thick_free
+        return {
+            Layout.THIN: self.thin_free,
+            Layout.THICK: self.thick_free,
+            Layout.STRIPED: self.striped_free,
+            Layout.RAID1: self.raid1_free,
+            Layout.RAID10: self.raid10_free,
+        }[layout]
+
+    def unit(self, layout: Layout) -> int:
+        """Sizes of volumes of ``layout`` are multiples of so many bytes."""
+        return self.extent * (self.stripes if layout in (Layout.STRIPED, Layout.RAID10) else 1)

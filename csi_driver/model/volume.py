@@ -10,10 +10,25 @@ from csi_driver.model.ids import VolumeId
 
 
 class Layout(StrEnum):
-    """How the bytes lie: in a thin pool, or as extents of the volume group."""
+    """How the bytes lie: in a thin pool, or as extents of the volume group, on one disk or spread over several."""
 
     THIN = "thin"
     THICK = "thick"
+    STRIPED = "striped"
+    """Thick, in stripes over several disks: as fast as all of them, lost with any of them."""
+    RAID1 = "raid1"
+    """Thick, the same on two disks."""
+    RAID10 = "raid10"
+    """Thick, in stripes, each on two disks."""
+
+
+class Wipe(StrEnum):
+    """When the bytes of a volume that is not thin are overwritten. All are cleared before they are given out."""
+
+    CREATE = "create"
+    """Then only: until the room is used again, a deleted volume's bytes lie on the disk, where no volume shows them."""
+    DELETE = "delete"
+    """Before the room is given back as well."""
 
 
 class WriteCache(StrEnum):
@@ -31,6 +46,8 @@ class Content(StrEnum):
     CLAIMED = "claimed"
     POPULATING = "populating"
     READY = "ready"
+    DELETING = "deleting"
+    """Its bytes are being overwritten: it is of no use to anyone and can only be deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +63,7 @@ class VolumeSpec:
     """The file system to make, once, at creation; None for a raw block volume."""
     mkfs_options: tuple[str, ...] = ()
     write_cache: WriteCache = WriteCache.THROUGH
+    wipe: Wipe = Wipe.CREATE
     params_hash: str = ""
     """Of the class parameters that made it: a retry with others is another request (ALREADY_EXISTS)."""
     pvc_namespace: str = ""
@@ -67,6 +85,8 @@ class Volume(VolumeSpec):
     formatted: bool = False
     """Set, durably, when the file system was made. Until then a mount volume cannot leave CLAIMED."""
     created: int = 0
+    condition: str = ""
+    """What is wrong with it although it can be used, in words: a lost leg, legs that are not alike yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from csi_driver.model.access import AccessMode, AccessType, FsType
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.publication import Attachment, Publication, PublishRequest, Transport
 from csi_driver.model.secret import Secret
-from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec, WriteCache
+from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec, Wipe, WriteCache
 from csi_driver.rpc.gen import agent_pb2 as pb
 
 E = TypeVar("E", bound=Enum)
@@ -54,6 +54,7 @@ def spec_to(spec: VolumeSpec) -> pb.VolumeSpec:
         params_hash=spec.params_hash,
         pvc_namespace=spec.pvc_namespace,
         pvc_name=spec.pvc_name,
+        wipe=spec.wipe.value,
     )
 
 
@@ -70,6 +71,8 @@ def spec_from(message: pb.VolumeSpec) -> VolumeSpec:
         params_hash=message.params_hash,
         pvc_namespace=message.pvc_namespace,
         pvc_name=message.pvc_name,
+        # A controller of an older version does not say.
+        wipe=enum_from(Wipe, message.wipe) if message.wipe else Wipe.CREATE,
     )
 
 
@@ -81,6 +84,7 @@ def volume_to(volume: Volume) -> pb.Volume:
         content=volume.content.value,
         formatted=volume.formatted,
         created=volume.created,
+        condition=volume.condition,
     )
 
 
@@ -98,11 +102,13 @@ def volume_from(message: pb.Volume) -> Volume:
         params_hash=spec.params_hash,
         pvc_namespace=spec.pvc_namespace,
         pvc_name=spec.pvc_name,
+        wipe=spec.wipe,
         node=message.node,
         vg=message.vg,
         content=enum_from(Content, message.content),
         formatted=message.formatted,
         created=message.created,
+        condition=message.condition,
     )
 
 

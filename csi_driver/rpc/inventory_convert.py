@@ -62,6 +62,10 @@ def pool_to(pool: Pool) -> pb.Pool:
         reserve=pool.reserve,
         snapshot_share=pool.snapshot_share,
         warnings=pool.warnings,
+        striped_free=pool.striped_free,
+        raid1_free=pool.raid1_free,
+        raid10_free=pool.raid10_free,
+        stripes=pool.stripes,
     )
 
 
@@ -90,6 +94,11 @@ def pool_from(message: pb.Pool) -> Pool:
         reserve=message.reserve,
         snapshot_share=message.snapshot_share,
         warnings=tuple(message.warnings),
+        striped_free=message.striped_free if message.HasField("striped_free") else None,
+        raid1_free=message.raid1_free if message.HasField("raid1_free") else None,
+        raid10_free=message.raid10_free if message.HasField("raid10_free") else None,
+        # An agent of an older version makes no such volumes.
+        stripes=message.stripes or 1,
     )
 
 

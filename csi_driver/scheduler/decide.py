@@ -66,7 +66,7 @@ class Scheduler:
         for n, view in enumerate(views):
             weights = {name: column[n] for name, column in columns.items()}
             weight = sum(weigher.multiplier * weights[weigher.name] for weigher in self.weighers)
-            size = request.size_in(view.pool.extent)
+            size = request.size_in(view.pool.unit(request.layout))
             if size is not None:
                 candidates.append(Candidate(view=view, size=size, weight=weight, weights=weights))
         # The views come sorted by name, and sorting keeps the order of equals.
@@ -97,4 +97,5 @@ def _normalise(weights: Sequence[float]) -> list[float]:
 
 
 def _floor(view: PoolView, request: Request) -> int:
-    return view.room(request.layout) // view.pool.extent * view.pool.extent
+    unit = view.pool.unit(request.layout)
+    return view.room(request.layout) // unit * unit

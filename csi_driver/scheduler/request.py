@@ -28,11 +28,13 @@ class Request:
     """Name of the pools that may be taken; empty: any."""
     topology: Topology = Topology()
 
-    def size_in(self, extent: int) -> int | None:
-        """The size that a pool with this extent would make of it, or None when no multiple lies in the range."""
-        size = round_up(max(self.size, self.least), extent)
+    def size_in(self, unit: int) -> int | None:
+        """The size that a pool would make of it whose volumes are multiples of ``unit``; None when none lies between
+        the bounds.
+        """
+        size = round_up(max(self.size, self.least), unit)
         if self.limit is not None and size > self.limit:
-            size = self.limit // extent * extent
+            size = self.limit // unit * unit
         return size if size >= self.least else None
 
 

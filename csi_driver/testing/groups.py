@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from csi_driver.host.doors import DmLine, numbers
 from csi_driver.model.sizes import MIB, SECTOR
+from csi_driver.model.volume import Layout
 from csi_driver.testing.nodes import Devno, Disk, Thin, ThinSpace
 
 DATA_START = MIB
@@ -67,13 +68,17 @@ class Lv:
     thin_id: int | None = None
     own_pool: Pool | None = None
     """Set when this LV is a thin pool."""
+    layout: Layout = Layout.THICK
+    """Of one with extents. A raid's data stands in ``extents`` once; what its other legs take is in ``legs``."""
+    legs: list[int] = field(default_factory=list)
+    stripes: int = 1
 
 
 class Group:
-    """A volume group on one disk."""
+    """A volume group on one disk, or on several: equal parts of the one, each of which counts as a disk."""
 
-    def __init__(self, name: str, disk: Disk, extents: int, extent: int) -> None:
-        self.name, self.disk, self.extent = name, disk, extent
+    def __init__(self, name: str, disk: Disk, extents: int, extent: int, disks: int = 1) -> None:
+        self.name, self.disk, self.extent, self.disks = name, disk, extent, disks
         self.uuid = lvm_uuid("vg", name, disk.name)
         self.volumes: dict[str, Lv] = {}
         self.free_extents: list[int] = list(range(extents))
@@ -107,9 +112,29 @@ class Group:
         taken, self.free_extents = self.free_extents[:count], self.free_extents[count:]
         return taken
 
+    def free_on(self, disk: int) -> list[int]:
+        """The free extents of one of the disks, lowest first."""
+        return [number for number in self.free_extents if number * self.disks // self.extents == disk]
+
+    def take_spread(self, size: int, layout: Layout, stripes: int) -> tuple[list[int], list[int]]:
+        """Free extents for ``size`` bytes in that layout: the data's, and all other legs'. ValueError as ``take``."""
+        if layout is Layout.THICK:
+            return self.take(size), []
+        copies = 1 if layout is Layout.STRIPED else 2
+        stripes = 1 if layout is Layout.RAID1 else stripes
+        each = -(-size // (self.extent * stripes))
+        with_metadata = each + (1 if copies > 1 else 0)
+        rooms = sorted((self.free_on(disk) for disk in range(self.disks)), key=len, reverse=True)[: stripes * copies]
+        if len(rooms) < stripes * copies or len(rooms[-1]) < with_metadata:
+            raise ValueError(f"{with_metadata} extents on each of {stripes * copies} disks asked for")
+        data = [number for room in rooms[:stripes] for number in room[:each]]
+        taken = {number for room in rooms for number in room[:with_metadata]}
+        self.free_extents = [number for number in self.free_extents if number not in taken]
+        return data, sorted(taken - set(data))
+
     def give_back(self, lv: Lv) -> None:
         """Free what an LV had. The bytes of a thick one stay on the disk; a thin one's are dropped."""
-        self.free_extents = sorted(self.free_extents + lv.extents)
+        self.free_extents = sorted(self.free_extents + lv.extents + lv.legs)
         pool = self.volumes[lv.pool].own_pool if lv.pool else None
         if pool is not None and lv.thin_id is not None:
             del pool.space.thins[lv.thin_id]

@@ -128,9 +128,11 @@ class SimHost:
         """The small files of one directory on this host's disk."""
         return SimRecords(self.machine.disks.records.setdefault(folder, {}), self.effects)
 
-    def add_group(self, name: str = "vg0", size: int = 8 << 30, *, thin_pool: str = "", thin_size: int = 0) -> Group:
-        """A volume group of ``size`` bytes on a new disk, with a thin pool if one is named (default: half of it)."""
-        group = self.machine.add_group(name, size)
+    def add_group(
+        self, name: str = "vg0", size: int = 8 << 30, *, thin_pool: str = "", thin_size: int = 0, disks: int = 1
+    ) -> Group:
+        """A volume group of ``size`` bytes on ``disks`` new disks, with a thin pool if one is named (default: half)."""
+        group = self.machine.add_group(name, size, disks=disks)
         if thin_pool:
             group.add_pool(thin_pool, thin_size or size // 2)
         return group

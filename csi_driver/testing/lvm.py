@@ -9,6 +9,7 @@ from csi_driver.errors import Busy, CommandFailed, Incompatible, InvalidRequest,
 from csi_driver.host.doors import LogicalVolume, PhysicalVolume, VolumeGroup
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.model.sizes import MIB, SECTOR
+from csi_driver.model.volume import Layout
 from csi_driver.testing.dm import drop
 from csi_driver.testing.groups import DATA_START, TEXT_PER_VOLUME, Group, Lv, Pool
 from csi_driver.testing.machine import Machine
@@ -45,14 +46,7 @@ class SimLvm:
             metadata_free=group.metadata_free,
             missing=group.missing,
             volumes=tuple(self._row(group, lv) for _, lv in sorted(group.volumes.items())),
-            disks=(
-                PhysicalVolume(
-                    f"/dev/{group.disk.name}",
-                    group.extents * group.extent,
-                    len(group.free_extents) * group.extent,
-                    missing=group.missing > 0,
-                ),
-            ),
+            disks=tuple(_disk(group, number) for number in range(group.disks)),
         )
 
     @effect("lvm.create_thin")
@@ -72,11 +66,22 @@ class SimLvm:
             self._activate(group, lv)
 
     @effect("lvm.create_thick")
-    async def create_thick(self, name: str, *, vg: str, size: int, tags: frozenset[str]) -> None:
+    async def create_thick(
+        self,
+        name: str,
+        *,
+        vg: str,
+        size: int,
+        tags: frozenset[str],
+        layout: Layout = Layout.THICK,
+        stripes: int = 1,
+    ) -> None:
         """See ``Lvm.create_thick``. Only the first 4 KiB are wiped: the rest is what the last owner left."""
         async with self._one_by_one:
             group = self._check_new(vg, name, size, tags)
-            lv = Lv(name, group.new_uuid(name), size, tags, extents=_take(group, size))
+            extents, legs = _take(group, size, layout, stripes)
+            size = len(extents) * group.extent
+            lv = Lv(name, group.new_uuid(name), size, tags, extents=extents, layout=layout, legs=legs, stripes=stripes)
             group.volumes[name] = lv
             self._activate(group, lv)
             group.disk.store.apply(zeroing(DATA_START + lv.extents[0] * group.extent, 4096))
@@ -101,7 +106,9 @@ class SimLvm:
             if size < lv.size:
                 raise CommandFailed("lvm", FAILED, f"New size given ({size}) not larger than existing size ({lv.size})")
             if not lv.pool:
-                lv.extents += _take(group, size - lv.size)
+                data, legs = _take(group, size - lv.size, lv.layout, lv.stripes)
+                lv.extents, lv.legs = lv.extents + data, lv.legs + legs
+                size = lv.size + len(data) * group.extent
             lv.size = size
             if lv.own_pool is not None:
                 lv.own_pool.space.size = size
@@ -212,7 +219,7 @@ class SimLvm:
             size=lv.size,
             tags=lv.tags,
             pool=lv.pool,
-            layout="thin-pool" if pool else "thin" if lv.pool else "linear",
+            layout="thin-pool" if pool else "thin" if lv.pool else _LAYOUTS.get(lv.layout, lv.layout.value),
             active=node is not None or (pool is not None and self._pool_is_up(pool)),
             devno=node.devno if node else None,
             thin_id=lv.thin_id,
@@ -222,6 +229,8 @@ class SimLvm:
             zeroing=pool is not None,
             data_layout="linear" if pool else "",
             when_full="error" if pool else "",
+            sync_percent=100.0 if lv.legs else None,
+            health="partial" if group.missing and lv.legs else "",
         )
 
     def _data_percent(self, group: Group, lv: Lv, node: Mapped | None) -> float:
@@ -263,8 +272,18 @@ def _check_threshold(pool: Pool, name: str) -> None:
         raise NoCapacity(f"Cannot create new thin volume, free space in thin pool {name} reached threshold.")
 
 
-def _take(group: Group, size: int) -> list[int]:
+_LAYOUTS = {Layout.THICK: "linear"}
+"""LVM's word, where it is not ours."""
+
+
+def _disk(group: Group, number: int) -> PhysicalVolume:
+    share = group.extents // group.disks * group.extent
+    name = f"/dev/{group.disk.name}" + (str(number + 1) if group.disks > 1 else "")
+    return PhysicalVolume(name, share, len(group.free_on(number)) * group.extent, missing=number < group.missing)
+
+
+def _take(group: Group, size: int, layout: Layout, stripes: int) -> tuple[list[int], list[int]]:
     try:
-        return group.take(size)
+        return group.take_spread(size, layout, stripes)
     except ValueError as error:
         raise NoCapacity(f'Volume group "{group.name}" has insufficient free space: {error}') from error

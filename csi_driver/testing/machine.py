@@ -71,12 +71,12 @@ class Machine:
         """Where its targets listen, as settings spell it."""
         return f"{self.address}:3260"
 
-    def add_group(self, name: str, size: int, *, extent: int = 4 << 20) -> Group:
-        """A volume group over a new disk. ``size`` is bytes of extents."""
+    def add_group(self, name: str, size: int, *, extent: int = 4 << 20, disks: int = 1) -> Group:
+        """A volume group over a new disk, or over ``disks`` equal parts of it. ``size`` is bytes of extents."""
         minor = DISK_MAJOR, self.kernel.free_minor(DISK_MAJOR, 16)
         disk = Disk(self.network.pulse, f"vd{chr(ord('a') + minor[1] // 16)}", minor, size + (1 << 20))
         self.kernel.add(disk)
-        self.groups[name] = Group(name, disk, size // extent, extent)
+        self.groups[name] = Group(name, disk, size // extent, extent, disks)
         return self.groups[name]
 
     def end_process(self) -> None:

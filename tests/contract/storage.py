@@ -28,6 +28,8 @@ from csi_driver.testing.store import reading, writing
 
 VG, POOL = "vg0", "pool"
 POOL_SIZE = GIB
+MANY, DISKS = "vg1", 4
+"""A second volume group, over four disks of 256 MiB."""
 LVM_DEVICES = ("^/dev/ubd",)
 """Of a lab host."""
 BLOCK = 4096
@@ -69,11 +71,12 @@ class Storage(Protocol):
 
 
 class SimStorage:
-    """Of a simulated machine with one volume group."""
+    """Of a simulated machine with both volume groups."""
 
     def __init__(self) -> None:
         self.machine = Machine()
         self.machine.add_group(VG, 4 * GIB - 4 * MIB).add_pool(POOL, POOL_SIZE)
+        self.machine.add_group(MANY, DISKS * 252 * MIB, disks=DISKS)
         self.lvm: Lvm = self.lvm_with(Effects())
         self.dm: Dm = self.dm_with(Effects())
 
@@ -106,7 +109,7 @@ class SimStorage:
 
 
 class RealStorage:
-    """Of the machine we run on, which has the volume group with the thin pool."""
+    """Of the machine we run on, which has both volume groups."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="clinker-lvm-")
@@ -161,10 +164,10 @@ class RealStorage:
                 if device.suspended:
                     await door.resume(device.name)
                 await door.remove(device.name)
-        volumes = [lv for lv in (await self.lvm.group(VG)).volumes if lv.name != POOL]
+        volumes = [lv for vg in (VG, MANY) for lv in (await self.lvm.group(vg)).volumes if lv.name != POOL]
         for lv in volumes:
             with contextlib.suppress(Exception):
-                await self.lvm.remove(lv.name, vg=VG)
+                await self.lvm.remove(lv.name, vg=lv.vg)
         return not volumes and not await door.devices()
 
 

@@ -52,6 +52,7 @@ class Case:
     layout: str
     kind: str
     where: Literal["local", "iscsi"]
+    wipe: str = "create"
 
     @property
     def node(self) -> str:
@@ -238,7 +239,9 @@ class Life:
         return self.use.target + ("" if self.case.raw else "/file")
 
     async def create(self) -> None:
-        made = await self.world.create("pvc", CREATED, self.case.capability, layout=self.case.layout)
+        made = await self.world.create(
+            "pvc", CREATED, self.case.capability, layout=self.case.layout, wipe=self.case.wipe
+        )
         self.volume = made.id
 
     async def publish(self) -> None:

@@ -22,13 +22,16 @@ from tests.driver.schedule_life import KINDS, Case, Fault, How, Life, Outcome, V
 from tests.driver.world import World
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
-CASES = tuple(
-    Case(layout, kind, where)
-    for layout in ("thin", "thick")
-    for kind in KINDS
-    for where in ("local", "iscsi")
-    # Thin or thick, and ext4 or xfs, are two matters: three of the four kinds of mount volume show both.
-    if (layout, kind) not in (("thick", "xfs"), ("thick", "shared"))
+CASES = (
+    *(
+        Case(layout, kind, where)
+        for layout in ("thin", "thick")
+        for kind in KINDS
+        for where in ("local", "iscsi")
+        # Thin or thick, and ext4 or xfs, are two matters: three of the four kinds of mount volume show both.
+        if (layout, kind) not in (("thick", "xfs"), ("thick", "shared"))
+    ),
+    Case("thick", "block", "local", wipe="delete"),
 )
 POWER_VERBS: tuple[Verb, ...] = ("publish", "expand", "node expand", "unpublish", "fence", "delete")
 POWER_CASES = tuple(case for case in CASES if case.kind != "xfs")
@@ -70,7 +73,9 @@ def _moments(how: How, number: int) -> Iterable[When]:
 
 async def trouble(verb: Verb, case: Case, fault: Fault) -> str:
     """What is wrong after this fault; empty when nothing is."""
-    where = f"{verb}, {case.layout} {case.kind} {case.where}, {fault.how} {fault.when} effect {fault.number}"
+    where = (
+        f"{verb}, {case.layout} {case.kind} {case.where} {case.wipe}, {fault.how} {fault.when} effect {fault.number}"
+    )
     name, subject = reference(case, verb).effects[fault.node][fault.number - 1]
     where = f"{where} ({name} {subject}) on {fault.node}"
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import GIB, Host, HostSpec, Lab
+from tests.lab import GIB, MIB, Host, HostSpec, Lab
 
 TOP = Path(__file__).parents[2]
 SOURCE, RUNNER = "/opt/clinker/src", "/opt/clinker/pytest"
@@ -18,6 +18,7 @@ DISTRIBUTIONS = ("pytest", "pytest-asyncio", "pluggy", "iniconfig", "packaging",
 """Pure Python, hence good for the host's Python too."""
 SETUP = (
     ("vgcreate", "--yes", "vg0", "/dev/ubdb"),
+    ("vgcreate", "--yes", "vg1", "/dev/ubdc", "/dev/ubdd", "/dev/ubde", "/dev/ubdf"),
     ("lvcreate", "--yes", "--type", "thin-pool", "-L", "1g", "-c", "64k", "-n", "pool", "vg0"),
 )
 SUITES = sorted(str(path.relative_to(TOP)) for path in (TOP / "tests" / "contract").rglob("test_*.py"))
@@ -38,7 +39,7 @@ def copy_runner(target: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with Lab([HostSpec("host1", (4 * GIB,))]) as lab:
+    with Lab([HostSpec("host1", (4 * GIB, *(4 * (256 * MIB,))))]) as lab:
         host = lab.host("host1")
         for argv in SETUP:
             host.run(argv)

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from csi_driver.agent.pools import describe, refusal
+from csi_driver.agent import tags
+from csi_driver.agent.pools import describe, figures
 from csi_driver.errors import InvalidRequest
 from csi_driver.host.doors import LogicalVolume, PhysicalVolume, VolumeGroup
 from csi_driver.model.pool import WhenFull
 from csi_driver.model.sizes import GIB, MIB
+from csi_driver.model.volume import Layout
 from csi_driver.settings import PoolSettings
 
 SETTINGS = PoolSettings(name="fast", vg="vg0", thin_pool="thin0")
@@ -59,8 +61,8 @@ def test_facts_of_the_pool_are_reported_as_they_are() -> None:
     assert (pool.group_size, pool.group_free) == (20 * GIB, 8 * GIB)
     assert (pool.group_metadata_size, pool.group_metadata_free) == (64 * MIB, 31 * MIB)
     assert (pool.problem, pool.warnings) == ("", ())
-    assert "8 GiB of 20 GiB free" in refusal(pool)
-    assert "1 GiB promised at overcommit 1" in refusal(pool)
+    assert "8 GiB of 20 GiB free" in figures(pool)
+    assert "1 GiB promised at overcommit 1" in figures(pool)
 
 
 def test_by_default_a_snapshot_counts_with_its_full_size() -> None:
@@ -112,6 +114,53 @@ def test_a_lost_leg_and_a_pool_that_does_not_zero_are_warnings() -> None:
     )
 
 
+def disks(*free: int) -> dict[str, Any]:
+    return {
+        "free": sum(free) * GIB,
+        "disks": tuple(PhysicalVolume(f"/dev/sd{n}", 20 * GIB, each * GIB) for n, each in enumerate(free)),
+    }
+
+
+def test_room_of_each_layout_over_several_disks() -> None:
+    """A leg of a raid takes an extent more, for its metadata."""
+    pool = describe(SETTINGS, group(**disks(6, 5, 4, 3)), "n1")
+    assert pool.free(Layout.THICK) == 18 * GIB
+    assert pool.free(Layout.STRIPED) == 2 * 5 * GIB
+    assert pool.free(Layout.RAID1) == 5 * GIB - 4 * MIB
+    assert pool.free(Layout.RAID10) == 2 * (3 * GIB - 4 * MIB)
+    assert (pool.unit(Layout.STRIPED), pool.unit(Layout.RAID10)) == (8 * MIB, 8 * MIB)
+    assert (pool.unit(Layout.RAID1), pool.unit(Layout.THIN)) == (4 * MIB, 4 * MIB)
+
+
+def test_a_layout_needs_as_many_disks_as_it_has_legs() -> None:
+    pool = describe(SETTINGS, group(**disks(6, 5, 4)), "n1")
+    assert pool.free(Layout.RAID10) is None
+    pool = describe(SETTINGS, group(), "n1")
+    assert (pool.free(Layout.STRIPED), pool.free(Layout.RAID1)) == (None, None)
+    lost = tuple(PhysicalVolume("[unknown]", 20 * GIB, GIB, missing=n > 0) for n in range(2))
+    assert describe(SETTINGS, group(disks=lost), "n1").free(Layout.RAID1) is None
+
+
+def test_the_reserve_is_kept_from_all_legs_together() -> None:
+    settings = dataclasses.replace(SETTINGS, reserve=8 * GIB, stripes=4)
+    pool = describe(settings, group(**disks(4, 4, 4, 4)), "n1")
+    assert pool.free(Layout.RAID1) == 4 * GIB - 4 * MIB
+    assert pool.free(Layout.STRIPED) == 8 * GIB
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"health": "partial"}, "a disk of this raid1 volume is missing"),
+        ({"health": "mismatches exist"}, "raid1: mismatches exist"),
+        ({"sync_percent": 41.6}, "raid1: 42 % of it is on all its disks"),
+        ({"sync_percent": 100.0}, ""),
+    ],
+)
+def test_a_volume_tells_its_condition(changed: dict[str, Any], words: str) -> None:
+    assert tags.condition(volume("vol-a", GIB, pool="", layout="raid1", **changed)) == words
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -119,6 +168,7 @@ def test_a_lost_leg_and_a_pool_that_does_not_zero_are_warnings() -> None:
         {"overcommit": float("nan")},
         {"overcommit": 1001.0},
         {"reserve": -1},
+        {"stripes": 1},
         {"snapshot_share": 1.1},
         {"snapshot_share": -0.1},
     ],

@@ -195,11 +195,14 @@ def test_pools_reach_the_nodes_as_they_are() -> None:
         "thinPool": "thin0",
         "nodes": ["a", "b"],
         "overcommit": 2.5,
+        "snapshotShare": 0.0,
+        "stripes": 3,
         "reserve": 1 << 50,
         "labels": {"media": 'quoted "nvme"', "rack.example.org/no": "7"},
     }
     [pool] = render({"pools": [wanted]}).toml("clinker-node")["agent"]["pools"]
-    assert pool == {**{key: wanted[key] for key in wanted if key != "thinPool"}, "thin_pool": "thin0"}
+    spelled = {"thinPool": "thin_pool", "snapshotShare": "snapshot_share"}
+    assert pool == {spelled.get(key, key): value for key, value in wanted.items()}
 
 
 def test_a_pool_is_on_every_node_that_has_its_group_unless_told() -> None:
@@ -207,6 +210,7 @@ def test_a_pool_is_on_every_node_that_has_its_group_unless_told() -> None:
     [pool] = render().toml("clinker-node")["agent"]["pools"]
     assert pool["nodes"] == ["*"]
     assert found.agent.pools[0].overcommit == 1.0
+    assert found.agent.pools[0].snapshot_share == 1.0
 
 
 def test_kubelet_is_found_where_it_is() -> None:

@@ -9,6 +9,7 @@ from csi_driver.errors import CommandFailed, InvalidRequest
 from csi_driver.host.lvm import commands
 from csi_driver.host.lvm.config import render_config, write_config
 from csi_driver.model.sizes import MIB
+from csi_driver.model.volume import Layout
 from csi_driver.settings import AgentSettings
 
 TAGS = frozenset({"b=2", "a=1"})
@@ -20,6 +21,22 @@ def test_a_thin_volume_carries_its_tags_from_the_start() -> None:
     assert words[-1] == "vg0"
     assert {"--virtualsize=67108864b", "--name=vol-a", "--thinpool=pool", "--yes", "--activate=y"} <= set(words)
     assert words.index("--addtag=a=1") < words.index("--addtag=b=2")
+
+
+@pytest.mark.parametrize(
+    ("layout", "words"),
+    [
+        (Layout.THICK, {"--type=linear"}),
+        (Layout.STRIPED, {"--type=striped", "--stripes=3", "--stripesize=64k"}),
+        (Layout.RAID1, {"--type=raid1", "--mirrors=1", "--nosync"}),
+        (Layout.RAID10, {"--type=raid10", "--mirrors=1", "--nosync", "--stripes=3", "--stripesize=64k"}),
+    ],
+)
+def test_layouts_over_several_disks(layout: Layout, words: set[str]) -> None:
+    line = commands.create_thick("vol-a", vg="vg0", size=MIB, tags=TAGS, layout=layout, stripes=3)
+    told = {word for word in line.split() if word.startswith(("--type", "--mirrors", "--nosync", "--strip"))}
+    assert told == words
+    assert {"--wipesignatures=y", "--zero=y"} <= set(line.split())
 
 
 def test_only_over_an_active_pool_is_udev_not_waited_for() -> None:

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import pytest
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from csi_driver.errors import InvalidRequest
@@ -14,7 +14,7 @@ from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool, WhenFull
 from csi_driver.model.publication import Attachment, Publication, PublishRequest, Transport
 from csi_driver.model.secret import Secret
-from csi_driver.model.volume import Volume, VolumeSpec
+from csi_driver.model.volume import Layout, Volume, VolumeSpec, Wipe
 from csi_driver.rpc import agent_convert as convert
 from csi_driver.rpc import inventory_convert
 from csi_driver.rpc.gen import agent_pb2 as pb
@@ -37,7 +37,17 @@ def tuples_of(each: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
     return st.lists(each, max_size=2).map(tuple)
 
 
-SPECS = st.builds(VolumeSpec, id=IDS, name=TEXT, size=SIZE, pool=TEXT, mkfs_options=texts(), params_hash=TEXT)
+SPECS = st.builds(
+    VolumeSpec,
+    id=IDS,
+    name=TEXT,
+    size=SIZE,
+    pool=TEXT,
+    layout=st.sampled_from(Layout),
+    mkfs_options=texts(),
+    wipe=st.sampled_from(Wipe),
+    params_hash=TEXT,
+)
 VOLUMES = st.builds(
     Volume,
     id=IDS,
@@ -48,7 +58,10 @@ VOLUMES = st.builds(
     params_hash=TEXT,
     node=TEXT,
     vg=TEXT,
+    layout=st.sampled_from(Layout),
+    wipe=st.sampled_from(Wipe),
     created=SIZE,
+    condition=TEXT,
 )
 ORDERS = st.builds(PublishRequest, volume=IDS, node=TEXT, initiator=TEXT)
 PUBLICATIONS = st.builds(
@@ -89,6 +102,10 @@ POOLS = st.builds(
     snapshot_share=st.floats(0, 1),
     problem=TEXT,
     warnings=texts(),
+    striped_free=st.none() | SIZE,
+    raid1_free=st.none() | SIZE,
+    raid10_free=st.none() | SIZE,
+    stripes=st.integers(1, 64),
     labels=MAPS,
 )
 REFS = st.builds(
@@ -131,6 +148,7 @@ def test_an_attachment(attachment: Attachment) -> None:
     assert convert.attachment_from(over_the_wire(convert.attachment_to(attachment))) == attachment
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])  # on a busy machine it is
 @given(CHANGES)
 def test_a_change_of_the_inventory(change: Change) -> None:
     assert inventory_convert.change_from(over_the_wire(inventory_convert.change_to(change))) == change

@@ -57,6 +57,7 @@ thin_pool = {{ .thinPool | default "" | toJson }}
 nodes = {{ .nodes | default (list "*") | toJson }}
 overcommit = {{ .overcommit | default 1 | float64 | printf "%f" }}
 snapshot_share = {{ hasKey . "snapshotShare" | ternary .snapshotShare 1 | float64 | printf "%f" }}
+stripes = {{ .stripes | default 2 | int }}
 reserve = {{ .reserve | default 0 | int64 }}
 {{- with .labels }}
 

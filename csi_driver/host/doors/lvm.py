@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from csi_driver.model.volume import Layout
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogicalVolume:
@@ -94,8 +96,21 @@ class Lvm(Protocol):
         """
         ...
 
-    async def create_thick(self, name: str, *, vg: str, size: int, tags: frozenset[str]) -> None:
-        """A linear LV, likewise. Does not clear old data beyond LVM's own wiping of signatures."""
+    async def create_thick(
+        self,
+        name: str,
+        *,
+        vg: str,
+        size: int,
+        tags: frozenset[str],
+        layout: Layout = Layout.THICK,
+        stripes: int = 1,
+    ) -> None:
+        """An LV of extents, likewise, in any layout but thin; a raid10 one of ``stripes`` pairs of disks.
+
+        Does not clear old data beyond LVM's own wiping of signatures, and does not make the legs of a raid alike.
+        NoCapacity when there are too few disks with room, too.
+        """
         ...
 
     async def remove(self, name: str, *, vg: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from csi_driver.errors import CommandFailed, NotFound
 from csi_driver.host.doors import LogicalVolume, PhysicalVolume, VolumeGroup
 from csi_driver.host.lvm.answers import Answer
+from csi_driver.model.volume import Layout
 
 MALFORMED = 3
 """EINVALID_CMD_LINE of LVM's lib/commands/errors.h."""
@@ -72,10 +73,24 @@ def create_thin(name: str, *, vg: str, pool: str, size: int, tags: Iterable[str]
     return _line("lvcreate", *_NEW, *how, *where, *_tags("add", tags), _name(vg))
 
 
-def create_thick(name: str, *, vg: str, size: int, tags: Iterable[str]) -> str:
-    """``lvcreate --type linear``; its first 4 KiB are zeroed and signatures wiped."""
-    where = (*_WIPED, "--type=linear", f"--size={size}b", f"--name={_name(name)}")
-    return _line("lvcreate", *_NEW, *where, *_tags("add", tags), _name(vg))
+def create_thick(
+    name: str, *, vg: str, size: int, tags: Iterable[str], layout: Layout = Layout.THICK, stripes: int = 1
+) -> str:
+    """``lvcreate`` of a linear, striped or raid LV; its first 4 KiB are zeroed and signatures wiped."""
+    where = (*_WIPED, *_LEGS[layout], f"--size={size}b", f"--name={_name(name)}")
+    striped = (f"--stripes={stripes}", _STRIPE) if layout in (Layout.STRIPED, Layout.RAID10) else ()
+    return _line("lvcreate", *_NEW, *where, *striped, *_tags("add", tags), _name(vg))
+
+
+_STRIPE = "--stripesize=64k"
+_LEGS = {
+    Layout.THICK: ("--type=linear",),
+    Layout.STRIPED: ("--type=striped",),
+    Layout.RAID1: ("--type=raid1", "--mirrors=1", "--nosync"),
+    Layout.RAID10: ("--type=raid10", "--mirrors=1", "--nosync"),
+}
+"""Legs need not be made alike: every byte of a new volume is overwritten before anyone reads it (``agent.claim``), and
+what is written goes to all of them."""
 
 
 def remove(name: str, *, vg: str) -> str:

@@ -19,6 +19,7 @@ from csi_driver.host.lvm.config import write_config
 from csi_driver.host.lvm.failures import failure, has_that_size
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.kit.shell import Child, ChildEnded
+from csi_driver.model.volume import Layout
 from csi_driver.settings import AgentSettings
 
 log = logging.getLogger(__name__)
@@ -105,9 +106,18 @@ class LvmShell:
                 raise StillWorking(f"{error}; the volume is there nevertheless, look before it is repeated") from left
 
     @effect("lvm.create_thick")
-    async def create_thick(self, name: str, *, vg: str, size: int, tags: frozenset[str]) -> None:
+    async def create_thick(
+        self,
+        name: str,
+        *,
+        vg: str,
+        size: int,
+        tags: frozenset[str],
+        layout: Layout = Layout.THICK,
+        stripes: int = 1,
+    ) -> None:
         """See ``Lvm.create_thick``."""
-        await self._change(commands.create_thick(name, vg=vg, size=size, tags=tags))
+        await self._change(commands.create_thick(name, vg=vg, size=size, tags=tags, layout=layout, stripes=stripes))
 
     @effect("lvm.remove")
     async def remove(self, name: str, *, vg: str) -> None:

@@ -220,6 +220,10 @@ class Pool(_message.Message):
     RESERVE_FIELD_NUMBER: _builtins.int
     SNAPSHOT_SHARE_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    STRIPED_FREE_FIELD_NUMBER: _builtins.int
+    RAID1_FREE_FIELD_NUMBER: _builtins.int
+    RAID10_FREE_FIELD_NUMBER: _builtins.int
+    STRIPES_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     name: _builtins.str
     vg: _builtins.str
@@ -241,6 +245,10 @@ class Pool(_message.Message):
     overcommit: _builtins.float
     reserve: _builtins.int
     snapshot_share: _builtins.float
+    striped_free: _builtins.int
+    raid1_free: _builtins.int
+    raid10_free: _builtins.int
+    stripes: _builtins.int
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -271,15 +279,31 @@ class Pool(_message.Message):
         reserve: _builtins.int = ...,
         snapshot_share: _builtins.float = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        striped_free: _builtins.int | None = ...,
+        raid1_free: _builtins.int | None = ...,
+        raid10_free: _builtins.int | None = ...,
+        stripes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_thick_free", b"_thick_free", "_thin_free", b"_thin_free", "thick_free", b"thick_free", "thin_free", b"thin_free"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_raid10_free", b"_raid10_free", "_raid1_free", b"_raid1_free", "_striped_free", b"_striped_free", "_thick_free", b"_thick_free", "_thin_free", b"_thin_free", "raid10_free", b"raid10_free", "raid1_free", b"raid1_free", "striped_free", b"striped_free", "thick_free", b"thick_free", "thin_free", b"thin_free"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_thick_free", b"_thick_free", "_thin_free", b"_thin_free", "extent", b"extent", "group_free", b"group_free", "group_metadata_free", b"group_metadata_free", "group_metadata_size", b"group_metadata_size", "group_size", b"group_size", "labels", b"labels", "metadata_size", b"metadata_size", "metadata_used", b"metadata_used", "name", b"name", "node", b"node", "overcommit", b"overcommit", "problem", b"problem", "reserve", b"reserve", "snapshot_share", b"snapshot_share", "thick_free", b"thick_free", "thin_allocated", b"thin_allocated", "thin_free", b"thin_free", "thin_layout", b"thin_layout", "thin_size", b"thin_size", "thin_used", b"thin_used", "vg", b"vg", "warnings", b"warnings", "when_full", b"when_full"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_raid10_free", b"_raid10_free", "_raid1_free", b"_raid1_free", "_striped_free", b"_striped_free", "_thick_free", b"_thick_free", "_thin_free", b"_thin_free", "extent", b"extent", "group_free", b"group_free", "group_metadata_free", b"group_metadata_free", "group_metadata_size", b"group_metadata_size", "group_size", b"group_size", "labels", b"labels", "metadata_size", b"metadata_size", "metadata_used", b"metadata_used", "name", b"name", "node", b"node", "overcommit", b"overcommit", "problem", b"problem", "raid10_free", b"raid10_free", "raid1_free", b"raid1_free", "reserve", b"reserve", "snapshot_share", b"snapshot_share", "striped_free", b"striped_free", "stripes", b"stripes", "thick_free", b"thick_free", "thin_allocated", b"thin_allocated", "thin_free", b"thin_free", "thin_layout", b"thin_layout", "thin_size", b"thin_size", "thin_used", b"thin_used", "vg", b"vg", "warnings", b"warnings", "when_full", b"when_full"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__raid10_free: _TypeAlias = _typing.Literal["raid10_free"]  # noqa: Y015
+    _WhichOneofArgType__raid10_free: _TypeAlias = _typing.Literal["_raid10_free", b"_raid10_free"]  # noqa: Y015
+    _WhichOneofReturnType__raid1_free: _TypeAlias = _typing.Literal["raid1_free"]  # noqa: Y015
+    _WhichOneofArgType__raid1_free: _TypeAlias = _typing.Literal["_raid1_free", b"_raid1_free"]  # noqa: Y015
+    _WhichOneofReturnType__striped_free: _TypeAlias = _typing.Literal["striped_free"]  # noqa: Y015
+    _WhichOneofArgType__striped_free: _TypeAlias = _typing.Literal["_striped_free", b"_striped_free"]  # noqa: Y015
     _WhichOneofReturnType__thick_free: _TypeAlias = _typing.Literal["thick_free"]  # noqa: Y015
     _WhichOneofArgType__thick_free: _TypeAlias = _typing.Literal["_thick_free", b"_thick_free"]  # noqa: Y015
     _WhichOneofReturnType__thin_free: _TypeAlias = _typing.Literal["thin_free"]  # noqa: Y015
     _WhichOneofArgType__thin_free: _TypeAlias = _typing.Literal["_thin_free", b"_thin_free"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__raid10_free) -> _WhichOneofReturnType__raid10_free | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__raid1_free) -> _WhichOneofReturnType__raid1_free | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__striped_free) -> _WhichOneofReturnType__striped_free | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__thick_free) -> _WhichOneofReturnType__thick_free | None: ...
     @_typing.overload
@@ -321,6 +345,7 @@ class VolumeSpec(_message.Message):
     PARAMS_HASH_FIELD_NUMBER: _builtins.int
     PVC_NAMESPACE_FIELD_NUMBER: _builtins.int
     PVC_NAME_FIELD_NUMBER: _builtins.int
+    WIPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     size: _builtins.int
@@ -332,6 +357,7 @@ class VolumeSpec(_message.Message):
     params_hash: _builtins.str
     pvc_namespace: _builtins.str
     pvc_name: _builtins.str
+    wipe: _builtins.str
     @_builtins.property
     def mkfs_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -348,10 +374,11 @@ class VolumeSpec(_message.Message):
         params_hash: _builtins.str = ...,
         pvc_namespace: _builtins.str = ...,
         pvc_name: _builtins.str = ...,
+        wipe: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fs", b"fs", "id", b"id", "layout", b"layout", "mkfs_options", b"mkfs_options", "name", b"name", "params_hash", b"params_hash", "pool", b"pool", "pvc_name", b"pvc_name", "pvc_namespace", b"pvc_namespace", "size", b"size", "write_cache", b"write_cache"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fs", b"fs", "id", b"id", "layout", b"layout", "mkfs_options", b"mkfs_options", "name", b"name", "params_hash", b"params_hash", "pool", b"pool", "pvc_name", b"pvc_name", "pvc_namespace", b"pvc_namespace", "size", b"size", "wipe", b"wipe", "write_cache", b"write_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,11 +394,13 @@ class Volume(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     FORMATTED_FIELD_NUMBER: _builtins.int
     CREATED_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     vg: _builtins.str
     content: _builtins.str
     formatted: _builtins.bool
     created: _builtins.int
+    condition: _builtins.str
     @_builtins.property
     def spec(self) -> Global___VolumeSpec: ...
     def __init__(
@@ -383,10 +412,11 @@ class Volume(_message.Message):
         content: _builtins.str = ...,
         formatted: _builtins.bool = ...,
         created: _builtins.int = ...,
+        condition: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "created", b"created", "formatted", b"formatted", "node", b"node", "spec", b"spec", "vg", b"vg"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "content", b"content", "created", b"created", "formatted", b"formatted", "node", b"node", "spec", b"spec", "vg", b"vg"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,7 +12,7 @@ class Room:
     name = "room"
 
     def refusal(self, request: Request, view: PoolView) -> str | None:
-        size = request.size_in(view.pool.extent)
+        size = request.size_in(view.pool.unit(request.layout))
         room = view.room(request.layout)
         if size is None or size <= room:
             return None

@@ -12,9 +12,11 @@ class Rounding:
     name = "size"
 
     def refusal(self, request: Request, view: PoolView) -> str | None:
-        if request.size_in(view.pool.extent) is not None:
+        unit = view.pool.unit(request.layout)
+        if request.size_in(unit) is not None:
             return None
+        what = "extents" if unit == view.pool.extent else f"{request.layout} stripes of extents"
         return (
-            f"no multiple of its extents of {show(view.pool.extent)} lies between {show(request.least)} "
+            f"no multiple of its {what} of {show(unit)} lies between {show(request.least)} "
             f"and the limit of {show(request.limit or 0)}"
         )
