@@ -35,7 +35,9 @@ async def settle(context: Context, order: Order) -> Volume:
     Raises Incompatible when it exists otherwise, NoCapacity or OutOfRange when it can be made nowhere, and errors
     that are not final when it cannot be told yet.
     """
-    known = context.attempts.committed(order.key)
+    if (standing := _settled(context, order)) is not None:
+        return await _existing(context, order, [standing], ())
+    known = _committed(context, order)
     for _ in range(ROUNDS):
         seen = await look(context, order.key)
         _check_unseen(context, order, seen, known)
@@ -53,6 +55,28 @@ async def settle(context: Context, order: Order) -> Volume:
         elif (volume := await _commit(context, fitting[0], claims)) is not None:
             return volume
     raise Busy(f"the name {order.name!r} is being settled by another controller; ask again")
+
+
+def _settled(context: Context, order: Order) -> Volume | None:
+    """The volume that this process has settled a moment ago for a caller who was gone by then, if its node says that it
+    stands: a look that takes longer than every caller waits must not begin anew for each.
+    """
+    volume = context.attempts.settled(order.key)
+    node = context.fleet.locate(volume) if volume else None
+    if volume is None or node is None or not context.fleet.node(node).answering:
+        return None
+    return context.fleet.node(node).volumes.get(volume)
+
+
+def _committed(context: Context, order: Order) -> dict[VolumeId, str]:
+    """The claim of the name whose commit has not been answered, and its node; none when that was dismissed since."""
+    known = context.attempts.committed(order.key)
+    members = {state.name for state in context.fleet.nodes()}
+    if not members.issuperset(known.values()):
+        log.warning("commit forgotten with its node", extra={"volumes": [str(volume) for volume in known]})
+        context.attempts.end(order.key)
+        return {}
+    return known
 
 
 def _check_unseen(context: Context, order: Order, seen: Seen, known: Mapping[VolumeId, str]) -> None:
@@ -80,6 +104,7 @@ async def _existing(context: Context, order: Order, committed: list[Volume], cla
         raise Incompatible(f"volume {volume.id} has the name {order.name!r} already, but {'; '.join(differences)}")
     if volume.content is not Content.READY:
         raise StillWorking(f"volume {volume.id} is {volume.content.value}; ask again")
+    context.attempts.settle(volume.id)
     for claim in claims:
         try:
             async with asyncio.timeout(context.patience.look):
@@ -111,7 +136,7 @@ async def _commit(context: Context, chosen: Volume, claims: Iterable[Volume]) ->
     except NotFound:
         context.attempts.end(chosen.id.key)
         return None
-    context.attempts.end(chosen.id.key)
+    context.attempts.settle(chosen.id)
     context.fleet.learn(volume)
     return volume
 

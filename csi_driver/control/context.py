@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from csi_driver.control.reservations import Attempts, Reservations
 from csi_driver.fleet.fleet import Fleet
+from csi_driver.kit.jobs import Jobs
 from csi_driver.model import ids
 from csi_driver.scheduler.decide import Scheduler
 
@@ -31,5 +32,5 @@ class Context:
     draw_copy: Callable[[], str] = ids.draw_copy
     reservations: Reservations = field(default_factory=Reservations)
     attempts: Attempts = field(default_factory=Attempts)
-    creating: set[str] = field(default_factory=set)
-    """Keys of the names whose creation runs in this process."""
+    jobs: Jobs = field(default_factory=Jobs)
+    """Creations that run in this process, by the key of the name."""

@@ -7,7 +7,7 @@ from csi_driver.control.context import Context
 from csi_driver.control.order import Order
 from csi_driver.control.requests import CreateVolume, VolumeView
 from csi_driver.control.views import ACCESS_KEY
-from csi_driver.errors import Busy
+from csi_driver.kit import deadline
 from csi_driver.model.parameters import Access
 from csi_driver.model.topology import reach
 
@@ -15,17 +15,20 @@ from csi_driver.model.topology import reach
 async def create_volume(context: Context, request: CreateVolume) -> VolumeView:
     """The one volume of this name, made if it was not there.
 
-    Raises InvalidRequest, OutOfRange, Incompatible, NoCapacity; Busy, StillWorking or Unavailable while it cannot be
-    told: then the same request again goes on from where this one ended.
+    A job of the name: it takes several questions to several agents, and must come to an end however short the
+    deadlines of those are who ask for it. Raises InvalidRequest, OutOfRange, Incompatible, NoCapacity; StillWorking
+    when the caller's deadline comes first, Busy while another request with this name runs, Unavailable while it
+    cannot be told: then the same request again joins, or goes on from where this one ended.
     """
     order = Order.of(request)
-    if order.key in context.creating:
-        raise Busy(f"the volume {order.name!r} is being created; ask again")
-    context.creating.add(order.key)
-    try:
+    view = await context.jobs.run(order.key, "CreateVolume", order, lambda: _create(context, order))
+    context.attempts.told(order.key)
+    return view
+
+
+async def _create(context: Context, order: Order) -> VolumeView:
+    with deadline.expires_in(None):
         volume = await settle(context, order)
-    finally:
-        context.creating.discard(order.key)
     access = order.parameters.access
     exported = bool(context.fleet.node(volume.node).portals) and access is not Access.LOCAL
     return VolumeView(

@@ -64,7 +64,9 @@ class Reservations:
 class Attempts:
     """Claims whose outcome is not known: a retry joins the very same order instead of making a second volume."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._settled: dict[str, tuple[VolumeId, float]] = {}
         self._open: dict[str, tuple[str, VolumeSpec]] = {}
         self._commits: dict[str, tuple[VolumeId, str]] = {}
 
@@ -79,6 +81,22 @@ class Attempts:
     def committed(self, key: str) -> dict[VolumeId, str]:
         """The claim of a name that was ordered to be committed, without a word of what became of it; and its node."""
         return dict([self._commits[key]]) if key in self._commits else {}
+
+    def settle(self, volume: VolumeId) -> None:
+        """It is the one volume of its name. Whoever asked may be gone by now, and ask again."""
+        self.end(volume.key)
+        now = self._clock()
+        self._settled = {key: told for key, told in self._settled.items() if told[1] > now}
+        self._settled[volume.key] = (volume, now + LINGER)
+
+    def told(self, key: str) -> None:
+        """Somebody who asked has got the answer: the next one who asks is answered by a look."""
+        self._settled.pop(key, None)
+
+    def settled(self, key: str) -> VolumeId | None:
+        """What ``settle`` said of a name within the last ``LINGER`` seconds, if nobody has been told of it."""
+        volume, until = self._settled.get(key, (None, 0.0))
+        return volume if until > self._clock() else None
 
     def begin(self, node: str, spec: VolumeSpec) -> None:
         """The order goes out."""

@@ -38,6 +38,10 @@ class Controller:
     def __init__(self, context: Context) -> None:
         self._context = context
 
+    def close(self) -> None:
+        """End what runs, where it is: whoever is asked next goes on from there."""
+        self._context.jobs.abandon()
+
     @property
     def ready(self) -> bool:
         """For Probe: each agent has been heard, or given up once."""

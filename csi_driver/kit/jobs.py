@@ -50,7 +50,13 @@ class Jobs:
         elif (job.verb, job.request) != (verb, request):
             seconds = time.monotonic() - job.started
             raise Busy(f"{key}: {job.verb} has been running for {seconds:.0f} s; {verb} has to wait")
-        result: T = await deadline.within(job.task, f"{key}: {verb}")
+        try:
+            result: T = await deadline.within(job.task, f"{key}: {verb}")
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if job.task.cancelled() and not (caller and caller.cancelling()):
+                raise Unavailable("this process is stopping; ask again") from None
+            raise
         return result
 
     def _start(self, key: str, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> Job:
@@ -71,6 +77,12 @@ class Jobs:
     def running(self) -> tuple[Job, ...]:
         """The jobs of this moment."""
         return tuple(self._running.values())
+
+    def abandon(self) -> None:
+        """Take no new job and end the running ones where they are: for work that anyone may take up from there."""
+        self._closing = True
+        for job in self.running():
+            job.task.cancel()
 
     async def drain(self) -> None:
         """Take no new job and return when the last running one has ended, however it ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from csi_driver.control.abandoned import Abandoned
 from csi_driver.control.context import Context
 from csi_driver.control.overdue import Overdue
 from csi_driver.control.secrets import LostSecrets
@@ -20,6 +21,7 @@ class ControlPart:
         context = Context(fleet=fleet)
         self._secrets = LostSecrets(context)
         self._overdue = Overdue(context)
+        self._abandoned = Abandoned(context)
         self.controller = Controller(context)
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -29,6 +31,7 @@ class ControlPart:
         self.tasks = (
             asyncio.create_task(self._secrets.run(), name="lost secrets"),
             asyncio.create_task(self._overdue.run(), name="overdue publications"),
+            asyncio.create_task(self._abandoned.run(), name="abandoned copies"),
         )
 
     async def quiesce(self) -> None:
@@ -40,4 +43,5 @@ class ControlPart:
 
     async def close(self) -> None:
         """Stop listening."""
+        self.controller.close()
         await self._fleet.stop()

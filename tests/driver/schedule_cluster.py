@@ -65,6 +65,7 @@ class Replica:
         """As if it was killed."""
         for task in [*self.tasks, *self.calls]:
             task.cancel()
+        self.controller.close()
         await self.fleet.stop()
         await asyncio.gather(*self.tasks, *self.calls, return_exceptions=True)
 

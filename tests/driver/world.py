@@ -73,6 +73,8 @@ class World:
     async def __aexit__(self, *_: object) -> None:
         for task in self.background:
             task.cancel()
+        for controller in self.controllers:
+            controller.close()
         for fleet in self.fleets:
             await fleet.stop()
         for node in self.nodes.values():

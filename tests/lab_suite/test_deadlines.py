@@ -107,6 +107,23 @@ def expand(stack: Stack, volume: str, size: int, limit: float) -> int:
     return answer.capacity_bytes
 
 
+def test_a_creation_ends_where_every_question_takes_longer_than_the_caller_waits(stack: Stack) -> None:
+    """Reads are slow as well: a look at the group alone takes longer than a second."""
+    host = stack.lab.host(SLOW)
+    host.fault_disk(0).delay(DELAY)
+    try:
+        began = time.monotonic()
+        volume, cut = created_impatiently(stack, "slow-reads")
+        print(f"slow reads: a create took {time.monotonic() - began:.0f} s and {cut} calls that were cut short")
+    finally:
+        host.fault_disk(0).good()
+    assert cut >= 1
+    assert [volume] == volumes_of(host)
+    assert log_lines(stack, "volume made", volume_key("slow-reads")) == 1
+    stack.controller.delete(volume)
+    assert stack.leftovers() == {}
+
+
 def test_another_volume_of_the_node_is_not_told_that_of_the_first(stack: Stack, slow: Host) -> None:
     """Two names at once, each cut short and retried: each gets its own."""
     wanted = ("slow-one", "slow-two")

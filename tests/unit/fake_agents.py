@@ -30,7 +30,9 @@ QUICK = Timing(silence=5.0, first_contact=5.0, shortest_pause=0.01, longest_paus
 
 
 class FakeAgent:
-    """One node. ``fail`` maps a verb to the error it raises before it does anything; ``lose`` after."""
+    """One node. ``fail`` maps a verb to the error it raises before it does anything; ``lose`` after. ``stall``: verbs
+    that wait as long as they are in it; ``slow``: seconds that a verb takes.
+    """
 
     def __init__(self, node: str, *, size: int = 100 * GIB, zone: str = "", portals: bool = True) -> None:
         self.node, self.size = node, size
@@ -53,6 +55,7 @@ class FakeAgent:
         self.fail: dict[str, Exception] = {}
         self.lose: dict[str, Exception] = {}
         self.stall: set[str] = set()
+        self.slow: dict[str, float] = {}
         self._number = 0
         self._watchers: set[asyncio.Queue[Change | None]] = set()
 
@@ -154,8 +157,9 @@ class FakeAgent:
         self.calls.append(name)
         if self.silent:
             raise Unavailable("connection refused")
-        if name in self.stall:
-            await asyncio.Event().wait()
+        while name in self.stall:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(self.slow.get(name, 0.0))
         if name in self.fail:
             raise self.fail[name]
         done = await self._gated(name, act)
@@ -298,6 +302,7 @@ class Cluster:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.controller.close()
         await self.fleet.stop()
 
     def __getitem__(self, node: str) -> FakeAgent:

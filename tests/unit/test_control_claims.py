@@ -94,7 +94,7 @@ class Play:
         self._draw, self._drawn = draw, 0
         self.agents = [FakeAgent(f"n{n}") for n in range(nodes)]
         self.turnstile = Turnstile()
-        self.clusters: list[Cluster] = []
+        self.clusters: dict[str, Cluster] = {}
         self.running: dict[str, asyncio.Task[VolumeView]] = {}
         self.answers: list[VolumeView] = []
         self.errors: list[BaseException] = []
@@ -105,7 +105,7 @@ class Play:
             line.problem = "avoided" if line.node == avoid else ""
         cluster = Cluster(*lines, draw_copy=self._copy, look=60.0)  # no clock decides here who is silent
         await cluster.__aenter__()
-        self.clusters.append(cluster)
+        self.clusters[who] = cluster
         self.run(who, cluster.controller.create_volume(REQUEST))
 
     def _copy(self) -> str:
@@ -138,6 +138,7 @@ class Play:
 
     def kill(self, who: str) -> None:
         self.running[who].cancel()
+        self.clusters[who].controller.close()
 
     async def drain(self) -> None:
         """Open whatever is left, in order."""
@@ -162,7 +163,7 @@ class Play:
         return [v for agent in self.agents for v in agent.volumes.values() if v.content is content]
 
     async def close(self) -> None:
-        for cluster in self.clusters:
+        for cluster in self.clusters.values():
             await cluster.__aexit__()
 
     async def judge(self) -> None:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from contextlib import suppress
 
 import pytest
 
-from csi_driver.control.requests import CreateVolume
+from csi_driver.control.requests import CreateVolume, DeleteVolume
 from csi_driver.errors import (
     Busy,
     DriverError,
@@ -15,6 +16,7 @@ from csi_driver.errors import (
     StillWorking,
     Unavailable,
 )
+from csi_driver.kit import deadline
 from csi_driver.model.access import AccessMode, FsType
 from csi_driver.model.sizes import GIB, MIB
 from csi_driver.model.topology import ZONE_KEY, Segment, Topology
@@ -171,18 +173,68 @@ async def test_a_retry_with_other_properties_does_not_join() -> None:
         assert (await cluster.controller.create_volume(create(size=2 * GIB))).size == 2 * GIB
 
 
-async def test_a_caller_that_gives_up_leaves_a_claim_to_be_joined() -> None:
+async def test_a_caller_that_gives_up_leaves_a_creation_to_be_joined() -> None:
     async with Cluster(FakeAgent("n1")) as cluster:
         cluster["n1"].stall.add("claim")
         task = asyncio.create_task(cluster.controller.create_volume(create()))
         await until(lambda: "claim" in cluster["n1"].calls)
-        with pytest.raises(Busy, match="is being created"):
-            await cluster.controller.create_volume(create())
+        with pytest.raises(Busy, match="CreateVolume has been running"):
+            await cluster.controller.create_volume(create(size=2 * GIB))
         task.cancel()
         await asyncio.wait({task})
+        again = asyncio.create_task(cluster.controller.create_volume(create()))
         cluster["n1"].stall.clear()
-        await cluster.controller.create_volume(create())
-        only(cluster)
+        assert (await again).id == str(only(cluster).id)
+        assert cluster["n1"].calls.count("claim") == 1
+
+
+@pytest.mark.parametrize("limit", [0.005, 0.05, 0.11])
+async def test_a_creation_comes_to_its_end_however_short_the_deadlines_are(limit: float) -> None:
+    """Each question takes longer than a caller waits, or two of them do."""
+    async with Cluster(FakeAgent("n1"), FakeAgent("n2")) as cluster:
+        for agent in cluster.agents.values():
+            agent.slow = dict.fromkeys(("find", "claim", "commit"), 0.1)
+        answers: list[str] = []
+        async with asyncio.timeout(10):
+            while not answers:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(limit):
+                        answers.append((await cluster.controller.create_volume(create())).id)
+                await asyncio.sleep(0.02)
+        assert answers == [str(only(cluster).id)]
+
+
+async def test_an_answer_from_memory_is_of_a_volume_that_stands_and_fits() -> None:
+    for then in ("same", "other", "deleted"):
+        async with Cluster(FakeAgent("n1")) as cluster:
+            cluster["n1"].stall.add("commit")
+            with deadline.expires_in(0.25), pytest.raises(StillWorking):
+                await cluster.controller.create_volume(create())
+            cluster["n1"].stall.clear()
+            await until(lambda: bool(cluster.ready()) and not cluster.context.jobs.running())
+            first = only(cluster)
+            cluster["n1"].calls.clear()
+            if then == "same":
+                assert (await cluster.controller.create_volume(create())).id == str(first.id)
+                assert cluster["n1"].calls == []
+            elif then == "other":
+                with pytest.raises(Incompatible):
+                    await cluster.controller.create_volume(create(size=2 * GIB))
+            else:
+                await cluster.controller.delete_volume(DeleteVolume(id=str(first.id)))
+                assert (await cluster.controller.create_volume(create())).id != str(first.id)
+
+
+async def test_an_agent_that_has_not_finished_when_the_caller_leaves_is_not_called_silent() -> None:
+    """ABORTED, "still running", whichever question it is that takes so long (csi.md 1.1)."""
+    for verb in ("find", "claim", "commit"):
+        async with Cluster(FakeAgent("n1")) as cluster:
+            cluster["n1"].stall.add(verb)
+            with deadline.expires_in(0.25), pytest.raises(StillWorking, match="has not finished yet"):
+                await cluster.controller.create_volume(create())
+            cluster["n1"].stall.clear()
+            await cluster.controller.create_volume(create())
+            only(cluster)
 
 
 async def test_a_commit_whose_answer_is_lost_is_found_by_the_retry() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from csi_driver.errors import Unavailable
+from csi_driver.model.topology import Segment, Topology
 from tests.unit.create_orders import at, create, only
 from tests.unit.fake_agents import Cluster, FakeAgent, until
+
+PREFER_N1 = Topology(preferred=(Segment.node("n1"),))
 
 
 @pytest.mark.parametrize("done", [True, False])
@@ -30,3 +33,18 @@ async def test_retry_waits_for_the_node_whose_answer_was_lost(done: bool) -> Non
         await until(lambda: cluster.fleet.node("n1").answering)
         assert (await cluster.controller.create_volume(order)).id == str(volume)
         assert only(cluster).id == volume
+
+
+async def test_a_node_that_is_dismissed_blocks_the_name_no_longer() -> None:
+    """It was gone for good with a commit on its way; the operator has said so."""
+    async with Cluster(FakeAgent("n1"), FakeAgent("n2")) as cluster:
+        cluster["n1"].fail["commit"] = Unavailable("connection lost")
+        with pytest.raises(Unavailable):
+            await cluster.controller.create_volume(create(topology=PREFER_N1))
+        await cluster.silence("n1")
+        with pytest.raises(Unavailable, match="lies on node n1, which is silent"):
+            await cluster.controller.create_volume(create(topology=PREFER_N1))
+        cluster.fleet.dismiss("n1")
+        view = await cluster.controller.create_volume(create(topology=PREFER_N1))
+        (volume,) = cluster["n2"].volumes.values()
+        assert view.id == str(volume.id)
