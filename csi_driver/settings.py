@@ -9,11 +9,12 @@ See ``docs/settings.md``. Sizes are bytes, times seconds.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,6 +130,9 @@ class KubernetesSettings:
     """Of the agents' tokens: none that the API server takes for itself."""
     kubeconfig: str = ""
     """A file; empty: the service account of this process's pod."""
+    pools: str = ""
+    """A ConfigMap in that namespace whose ``pools.json`` says which pools there are; empty: agents offer what their own
+    settings say."""
     lease: str = "clinker-controller"
     """In that namespace: of several controllers its holder alone writes StorageNodes."""
 
@@ -227,6 +231,44 @@ def _address(key: str, text: str, host: str) -> str:
     if not host:
         raise InvalidRequest(f"{key} = {text!r}: {HOST_IP_VARIABLE} is not set")
     return (f"[{host}]" if ":" in host else host) + text.removeprefix("auto")
+
+
+def read_pools(document: str, where: str) -> tuple[PoolSettings, ...]:
+    """The pools of a JSON list of tables like ``[[agent.pools]]``. Raises InvalidRequest naming ``where`` and the key,
+    or when they cannot all be on one node.
+    """
+    try:
+        tables = json.loads(document)
+    except ValueError as error:
+        raise InvalidRequest(f"{where}: {error}") from error
+    if not isinstance(tables, list):
+        raise InvalidRequest(f"{where}: must be a list of pools")
+    pools = tuple(read_pool(table, f"{where}[{n}]") for n, table in enumerate(tables))
+    check_pools(pools)
+    return pools
+
+
+def read_pool(table: object, where: str) -> PoolSettings:
+    """One table like ``[[agent.pools]]``. Raises InvalidRequest naming ``where`` and the key."""
+    return _record(PoolSettings, table, where)
+
+
+def show_pools(pools: Sequence[PoolSettings]) -> str:
+    """What ``read_pools`` reads. Without what is the default: an older reader then knows all keys it is given."""
+    bare = {f.name: f.default for f in fields(PoolSettings) if f.default is not MISSING} | {"labels": {}}
+    tables = [{key: value for key, value in asdict(pool).items() if value != bare.get(key)} for pool in pools]
+    return json.dumps(tables, sort_keys=True)
+
+
+def check_pools(pools: Sequence[PoolSettings]) -> None:
+    """Raises InvalidRequest when two pools of one node have one name or one volume group: the room of a group can be
+    promised once.
+    """
+    for what, names in (("name", [pool.name for pool in pools]), ("volume group", [pool.vg for pool in pools])):
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                them = " and ".join(repr(pool.name) for pool in pools if name in (pool.name, pool.vg))
+                raise InvalidRequest(f"two pools of one node have the {what} {name!r}: {them}; take one of them away")
 
 
 T = TypeVar("T")

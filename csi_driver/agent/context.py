@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from csi_driver.agent import tags
 from csi_driver.agent.journal import Journal
+from csi_driver.agent.offer import Offer
 from csi_driver.agent.picture import Picture
-from csi_driver.errors import NotFound, Precondition
+from csi_driver.errors import NotFound, Precondition, Unavailable
 from csi_driver.host.doors import DmDevice, LogicalVolume, StorageDoors, VolumeGroup
 from csi_driver.kit.jobs import Jobs
 from csi_driver.model.ids import VolumeId
@@ -33,6 +35,7 @@ class AgentContext:
     cluster: str
     doors: StorageDoors
     settings: AgentSettings
+    offer: Offer
     journal: Journal
     picture: Picture
     refers: Callable[[DmDevice], Awaitable[bool]]
@@ -42,27 +45,34 @@ class AgentContext:
 
     def pool(self, name: str) -> PoolSettings:
         """The settings of the pool ``name``. NotFound names those that there are."""
-        for pool in self.settings.pools:
+        for pool in self.offer.pools:
             if pool.name == name:
                 return pool
-        known = ", ".join(pool.name for pool in self.settings.pools) or "none"
+        known = ", ".join(pool.name for pool in self.offer.pools) or "none"
         raise NotFound(f"node {self.node} has no pool {name!r}; it has {known}")
 
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The volume groups that hold our pools, each once."""
-        return tuple(dict.fromkeys(pool.vg for pool in self.settings.pools))
+    async def read_groups(self, *, within: float = 0.0) -> AsyncGenerator[VolumeGroup, None]:
+        """Every volume group of ours that is here. ``within`` as ``Lvm.group`` has it.
+
+        Raises Unavailable for one that was here before and is not now: what it holds is unknown, and not absent.
+        """
+        for vg in self.offer.groups:
+            try:
+                yield await self.doors.lvm.group(vg, within=within)
+            except NotFound as error:
+                if self.offer.was_found(vg):
+                    raise Unavailable(f"volume group {vg} of node {self.node} is not there now: {error}") from error
 
     async def look(self, volume: VolumeId, *, within: float = 0.0) -> Found | None:
         """The logical volume of that id, read from LVM now, or None when no group of ours has it.
 
-        ``within`` as ``Lvm.group`` has it. Raises Precondition when there is one that is not proven to be ours.
+        Raises as ``read_groups``, and Precondition when there is one that is not proven to be ours.
         """
-        for vg in self.groups:
-            group = await self.doors.lvm.group(vg, within=within)
-            lv = group.volume(str(volume))
-            if lv is not None:
-                return self.prove(group, lv)
+        async with aclosing(self.read_groups(within=within)) as groups:
+            async for group in groups:
+                lv = group.volume(str(volume))
+                if lv is not None:
+                    return self.prove(group, lv)
         self.made.pop(volume, None)
         return None
 

@@ -11,11 +11,12 @@ import logging
 from csi_driver.agent import claim, device
 from csi_driver.agent.context import AgentContext, Found
 from csi_driver.agent.pools import describe, figures
-from csi_driver.errors import InternalError, NoCapacity, NotFound, OutOfRange
+from csi_driver.errors import InternalError, NoCapacity, NotFound, OutOfRange, Precondition
 from csi_driver.host import wrapper
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.sizes import SECTOR, round_up, show
 from csi_driver.model.volume import Layout, Volume
+from csi_driver.settings import PoolSettings
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ async def _grow(context: AgentContext, volume: VolumeId, size: int) -> Found:
     found = await _there(context, volume)
     if found.lv.size >= size:
         return found
-    pool = describe(context.pool(found.volume.pool), found.group, context.node)
+    pool = describe(_pool(context, found), found.group, context.node)
     wanted = round_up(size, pool.unit(found.volume.layout))
     more, free = wanted - found.lv.size, pool.free(found.volume.layout) or 0
     if pool.problem or free < more:
@@ -60,6 +61,13 @@ async def _grow(context: AgentContext, volume: VolumeId, size: int) -> Found:
         raise OutOfRange(f"volume {volume} cannot grow to {show(wanted)}: {error}") from error
     log.info("volume grown", extra={"volume": str(volume), "from": found.lv.size, "to": wanted})
     return await _there(context, volume)
+
+
+def _pool(context: AgentContext, found: Found) -> PoolSettings:
+    try:
+        return context.pool(found.volume.pool)
+    except NotFound as error:  # the volume is there all the same
+        raise Precondition(f"volume {found.volume.id} cannot grow, its pool is no longer offered: {error}") from error
 
 
 async def _there(context: AgentContext, volume: VolumeId) -> Found:

@@ -13,10 +13,10 @@ async def find(context: AgentContext, key: str) -> tuple[Volume, ...]:
     """Every volume whose name has this key: claims, and at most one that is committed.
 
     Nobody but this agent makes them, so a look that is not older than its last change shows them all.
+    Raises as ``AgentContext.read_groups``.
     """
     found = []
-    for vg in context.groups:
-        group = await context.doors.lvm.group(vg, within=RECENT)
+    async for group in context.read_groups(within=RECENT):
         for lv in group.volumes:
             volume = tags.volume(lv, node=context.node, cluster=context.cluster)
             if volume is not None and volume.id.key == key:

@@ -17,7 +17,7 @@ from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
-from csi_driver.settings import EVERYWHERE
+from csi_driver.settings import PoolSettings, check_pools
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -150,6 +150,12 @@ class Agent:
         """See ``AgentPort``."""
         return tuple(reference(entry) for entry in self.context.journal.of(volume))
 
+    async def choose_pools(self, pools: tuple[PoolSettings, ...]) -> None:
+        """See ``AgentPort``."""
+        check_pools(pools)
+        if await self.context.offer.choose(pools):
+            self._stale.set()
+
     async def release(self, volume: VolumeId, number: int) -> None:
         """See ``AgentPort``."""
         await self._consumer.release(volume, number)
@@ -162,17 +168,21 @@ class Agent:
         context.picture.begin_look()
         described: list[Pool] = []
         volumes: list[Volume] = []
-        for vg in context.groups:
-            members = [pool for pool in context.settings.pools if pool.vg == vg]
+        for vg in context.offer.groups:
+            members = context.offer.in_group(vg)
             try:
                 group = await context.doors.lvm.group(vg)
             except NotFound as error:
-                expected = (pool for pool in members if pool.nodes != EVERYWHERE)
+                expected = (pool for pool in members if context.offer.expected(pool))
                 described += [pools.missing(pool, context.node, str(error)) for pool in expected]
+                if not members:
+                    await context.offer.lost(vg)
                 continue
             described += [pools.describe(pool, group, context.node) for pool in members]
             proven = (tags.volume(lv, node=context.node, cluster=context.cluster) for lv in group.volumes)
-            volumes += [volume for volume in proven if volume is not None]
+            ours = [volume for volume in proven if volume is not None]
+            volumes += ours
+            await (context.offer.found(vg) if members or ours else context.offer.lost(vg))
         context.picture.set_pools(tuple(described))
         context.picture.set_volumes(tuple(volumes))
 

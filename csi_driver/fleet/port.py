@@ -9,6 +9,7 @@ from csi_driver.model.ids import VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.volume import Volume, VolumeSpec
+from csi_driver.settings import PoolSettings
 
 
 class AgentPort(Protocol):
@@ -25,6 +26,14 @@ class AgentPort(Protocol):
         ...
 
     # -- where the disks are
+
+    async def choose_pools(self, pools: tuple[PoolSettings, ...]) -> None:
+        """These pools, and no others, are offered there from now on, durable on return; the same choice again changes
+        nothing. No pool's volumes are touched, and those of a pool that is offered no more stay what they are.
+
+        InvalidRequest when two of them have one name or one volume group, or a setting that the agent does not know.
+        """
+        ...
 
     async def find(self, key: str) -> tuple[Volume, ...]:
         """Every volume of the name with this key, claimed or committed, read from LVM now."""

@@ -57,9 +57,9 @@ def read_csi_node(item: Json) -> bool | None:
     return any(driver.get("name") == DRIVER_NAME for driver in drivers) or None
 
 
-def read_name(_item: Json) -> bool | None:
-    """That it exists is all."""
-    return True
+def read_labels(item: Json) -> Mapping[str, str]:
+    """Beside that it exists, its labels are all."""
+    return dict(item["metadata"].get("labels") or {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class Discovery:
         stored = Source(path=storage_node.PATH)
         look = self._look
         self._pods = Informer(api, pods, read=read_pod, changed=look, pauses=pauses)
-        self._nodes = Informer(api, nodes, read=read_name, changed=look, pauses=pauses)
+        self.nodes = Informer(api, nodes, read=read_labels, changed=look, pauses=pauses)
         self._registered = Informer(api, registered, read=read_csi_node, changed=look, pauses=pauses)
         self._intents: Withheld | None = None
         self.stored = Informer(api, stored, read=storage_node.read, changed=self._look_at_stored, pauses=pauses)
@@ -114,7 +114,7 @@ class Discovery:
     async def run(self) -> None:
         """Never returns; cancel it."""
         async with asyncio.TaskGroup() as group:
-            for informer in (self._pods, self._nodes, self._registered, self.stored):
+            for informer in (self._pods, self.nodes, self._registered, self.stored):
                 group.create_task(informer.run())
 
     def _look_at_stored(self) -> None:
@@ -125,12 +125,12 @@ class Discovery:
             self._look()
 
     def _look(self) -> None:
-        synced = self._pods.synced and self._nodes.synced and self._registered.synced
+        synced = self._pods.synced and self.nodes.synced and self._registered.synced
         if not synced or self._intents is None:
             return
         seen = Seen(
             pods=self._pods.objects.values(),
-            nodes=self._nodes.objects,
+            nodes=self.nodes.objects,
             registered=self._registered.objects,
             stored=self._intents,
         )

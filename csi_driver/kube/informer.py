@@ -33,12 +33,16 @@ class Source:
 
     path: str
     selector: str = ""
+    """Of labels."""
+    name: str = ""
+    """Of the one object that is wanted."""
     accept: str = JSON
 
     @property
     def query(self) -> Mapping[str, str]:
         """Of list and watch alike."""
-        return {"labelSelector": self.selector} if self.selector else {}
+        labels = {"labelSelector": self.selector} if self.selector else {}
+        return labels | ({"fieldSelector": f"metadata.name={self.name}"} if self.name else {})
 
     @property
     def accept_event(self) -> str:

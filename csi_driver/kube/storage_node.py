@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,21 +47,23 @@ def new(name: str) -> Json:
     return {"apiVersion": GROUP_VERSION, "kind": "StorageNode", "metadata": {"name": name}, "spec": {}}
 
 
-def status(state: NodeState, stored: StorageNode | None, *, now: str) -> Json:
-    """What the object is to say. Of a silent node everything but ``Ready`` stays as it was last written.
+def status(state: NodeState, stored: StorageNode | None, *, now: str, further: Sequence[Json] = ()) -> Json:
+    """What the object is to say, with ``further`` conditions. Of a silent node everything else stays as it was last
+    written.
 
     ``now`` (RFC 3339) is when a condition changed that differs from the stored one.
     """
     before = stored.status if stored else {}
     old: dict[str, Json] = {each["type"]: each for each in before.get("conditions") or ()}
-    conditions = [_ready(state)]
+    conditions = [_ready(state), *further]
     if state.answering:
         told = _told(state)
         conditions.append(_pools_healthy(state.pools))
         conditions += [_drained(state)] if stored is not None and stored.drain else []
     else:
         told = {key: each for key, each in before.items() if key != "conditions"}
-        conditions += [each for kind, each in old.items() if kind != READY]
+        fresh = {each["type"] for each in conditions}
+        conditions += [each for kind, each in old.items() if kind not in fresh]
     dated = [_dated(each, old.get(each["type"]), now) for each in conditions]
     return {**told, "conditions": sorted(dated, key=lambda each: str(each["type"]))}
 
@@ -72,28 +74,29 @@ def _dated(condition: Json, old: Json | None, now: str) -> Json:
     return {**condition, "lastTransitionTime": since}
 
 
-def _condition(kind: str, value: str, reason: str, message: str) -> Json:
+def condition(kind: str, value: str, reason: str, message: str) -> Json:
+    """One condition, its time not yet set."""
     return {"type": kind, "status": value, "reason": reason, "message": message}
 
 
 def _ready(state: NodeState) -> Json:
     if state.answering:
-        return _condition(READY, "True", "Answering", "the agent answers")
-    return _condition(READY, "Unknown", "Silent", f"the node is neither empty nor gone, but its agent: {state.silence}")
+        return condition(READY, "True", "Answering", "the agent answers")
+    return condition(READY, "Unknown", "Silent", f"the node is neither empty nor gone, but its agent: {state.silence}")
 
 
 def _pools_healthy(pools: Iterable[Pool]) -> Json:
     problems = [f"{pool.name}: {pool.problem}" for pool in pools if pool.problem]
     if problems:
-        return _condition(POOLS_HEALTHY, "False", "PoolProblem", "; ".join(sorted(problems)))
-    return _condition(POOLS_HEALTHY, "True", "NoProblem", "no pool has a problem")
+        return condition(POOLS_HEALTHY, "False", "PoolProblem", "; ".join(sorted(problems)))
+    return condition(POOLS_HEALTHY, "True", "NoProblem", "no pool has a problem")
 
 
 def _drained(state: NodeState) -> Json:
     volumes, used = len(state.ready()), len(state.publications)
     if volumes or used:
-        return _condition(DRAINED, "False", "VolumesLeft", f"{volumes} volumes are left, {used} of them in use")
-    return _condition(DRAINED, "True", "Empty", "no volume is left")
+        return condition(DRAINED, "False", "VolumesLeft", f"{volumes} volumes are left, {used} of them in use")
+    return condition(DRAINED, "True", "Empty", "no volume is left")
 
 
 def _told(state: NodeState) -> Json:

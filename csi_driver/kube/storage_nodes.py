@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from csi_driver.errors import DriverError
 from csi_driver.fleet.fleet import Fleet
 from csi_driver.fleet.state import NodeState
 from csi_driver.kube import storage_node
-from csi_driver.kube.api import Api, Conflict
+from csi_driver.kube.api import Api, Conflict, Json
 from csi_driver.kube.informer import Informer
 from csi_driver.kube.storage_node import StorageNode
 
@@ -28,7 +28,17 @@ PERIOD = 5.0
 class StorageNodes:
     """Writes what differs from ``stored``, which follows the API server."""
 
-    def __init__(self, api: Api, fleet: Fleet, stored: Informer[StorageNode], *, period: float = PERIOD) -> None:
+    def __init__(
+        self,
+        api: Api,
+        fleet: Fleet,
+        stored: Informer[StorageNode],
+        *,
+        further: Callable[[str], Sequence[Json]] = lambda _: (),
+        period: float = PERIOD,
+    ) -> None:
+        """``further``: more conditions of a node, by its name."""
+        self._further = further
         self._api, self._fleet, self._stored, self._period = api, fleet, stored, period
 
     async def run(self) -> None:
@@ -46,7 +56,7 @@ class StorageNodes:
     async def _write(self, state: NodeState, stored: Mapping[str, StorageNode]) -> None:
         there = stored.get(state.name)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        wanted = storage_node.status(state, there, now=now)
+        wanted = storage_node.status(state, there, now=now, further=self._further(state.name))
         if there is None:
             if not state.answering:
                 return

@@ -23,7 +23,7 @@ from csi_driver.rpc.gen import agent_pb2 as pb
 from csi_driver.rpc.gen.agent_pb2_grpc import AgentStub
 from csi_driver.rpc.interceptor import KIND_KEY
 from csi_driver.rpc.proven_link import Check, ProvenLink
-from csi_driver.settings import TlsSettings
+from csi_driver.settings import PoolSettings, TlsSettings, show_pools
 
 PATIENCE = 60.0
 """Seconds to wait for an answer when the caller set no limit: a host may be up and its agent hang."""
@@ -90,6 +90,11 @@ class AgentClient:
             raise self._meaning(error, channel) from error
         finally:
             call.cancel()
+
+    @effect("agent.choose_pools")
+    async def choose_pools(self, pools: tuple[PoolSettings, ...]) -> None:
+        """See ``AgentPort``."""
+        await self._call(lambda stub: stub.ChoosePools, pb.PoolChoice(pools=show_pools(pools)), _nothing)
 
     async def find(self, key: str) -> tuple[Volume, ...]:
         """See ``AgentPort``."""

@@ -18,7 +18,7 @@ from csi_driver.rpc import inventory_convert, register, tls
 from csi_driver.rpc.gen import agent_pb2 as pb
 from csi_driver.rpc.interceptor import Context, Interceptor
 from csi_driver.rpc.peers import CONTROLLER_URI
-from csi_driver.settings import TlsSettings
+from csi_driver.settings import TlsSettings, read_pools
 
 HEARTBEAT = 3.0
 """Seconds of silence in the inventory after which an empty change is sent."""
@@ -72,6 +72,10 @@ class AgentServicer:
             await _end(coming, stopping)
             if isinstance(changes, AsyncGenerator):
                 await changes.aclose()
+
+    async def ChoosePools(self, request: pb.PoolChoice, context: Context) -> pb.Done:
+        await self._agent.choose_pools(read_pools(request.pools, "pools"))
+        return pb.Done()
 
     async def Find(self, request: pb.FindRequest, context: Context) -> pb.FindResponse:
         return pb.FindResponse(volumes=map(convert.volume_to, await self._agent.find(request.key)))

@@ -225,7 +225,9 @@ class SimHost:
         found += [f"record {iqn} {portal}" for iqn, portal in machine.disks.node_records]
         found += [f"mount {mount.target}" for mount in machine.mounts]
         found += [f"reservations {serial}" for serial in machine.disks.reservations]
-        found += [f"file {folder}/{name}" for folder, files in machine.disks.records.items() for name in files]
+        # What a node offers is no volume's.
+        small = {folder: files for folder, files in machine.disks.records.items() if folder != "offer"}
+        found += [f"file {folder}/{name}" for folder, files in small.items() for name in files]
         return tuple(sorted(found))
 
     def _target_leftovers(self) -> list[str]:

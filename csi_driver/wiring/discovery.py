@@ -12,6 +12,7 @@ from csi_driver.kit.effects import Effects
 from csi_driver.kube import api
 from csi_driver.kube.agents import Agents, Discovery, Withheld
 from csi_driver.kube.lease import Lease
+from csi_driver.kube.pools import PoolIntent, PoolOrders
 from csi_driver.kube.proof import TokenReviews
 from csi_driver.kube.storage_nodes import PERIOD, StorageNodes
 from csi_driver.rpc.agent_client import AgentClient
@@ -49,11 +50,22 @@ class DiscoveryPart:
         # The name of a pod is its host's; two processes on one host are two as well.
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         lease = self._lease = Lease(self._api, self._settings.namespace, self._settings.lease, identity)
-        writer = StorageNodes(self._api, self._fleet, discovery.stored, period=self._period)
-        self.tasks = (
-            asyncio.create_task(discovery.run(), name="discovery"),
-            asyncio.create_task(lease.run(writer.run), name="lease"),
-        )
+        following = [asyncio.create_task(discovery.run(), name="discovery")]
+        orders = None
+        if self._settings.pools:
+            intent = PoolIntent(self._api, self._settings)
+            following.append(asyncio.create_task(intent.run(), name="pools"))
+            orders = PoolOrders(self._fleet, intent, discovery.nodes, period=self._period)
+        further = orders.conditions if orders else lambda _: ()
+        writer = StorageNodes(self._api, self._fleet, discovery.stored, further=further, period=self._period)
+
+        async def lead() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(writer.run(), name="StorageNodes")
+                if orders:
+                    group.create_task(orders.run(), name="pool orders")
+
+        self.tasks = (*following, asyncio.create_task(lease.run(lead), name="lease"))
 
     async def quiesce(self) -> None:
         """Calls that run may still need the clients."""

@@ -23,7 +23,7 @@ from csi_driver.kit.run import HostRunner
 from csi_driver.kit.state import RecordFiles, Records
 from csi_driver.settings import Settings
 
-JOURNAL, ATTACHMENTS, STAGES = "journal", "attachments", "stages"
+JOURNAL, ATTACHMENTS, STAGES, OFFER = "journal", "attachments", "stages", "offer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class HostDoors:
     journal: Records
     attachments: Records
     stages: Records
+    offer: Records
 
 
 def host_doors(settings: Settings, effects: Effects) -> HostDoors:
@@ -65,6 +66,7 @@ def host_doors(settings: Settings, effects: Effects) -> HostDoors:
         journal=_records(state / JOURNAL, effects),
         attachments=_records(state / ATTACHMENTS, effects),
         stages=_records(state / STAGES, effects),
+        offer=_records(state / OFFER, effects),
     )
 
 

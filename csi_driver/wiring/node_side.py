@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from csi_driver.agent.context import AgentContext
 from csi_driver.agent.journal import Journal
+from csi_driver.agent.offer import Offer
 from csi_driver.agent.picture import Picture
 from csi_driver.agent.service import Agent
 from csi_driver.kit.jobs import Jobs
@@ -60,6 +61,7 @@ class AgentPart:
             cluster=settings.cluster,
             doors=doors.storage,
             settings=settings.agent,
+            offer=Offer(doors.offer, settings.agent.pools),
             journal=Journal(doors.journal),
             picture=Picture(),
             refers=consumer.refers,

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from csi_driver.agent.context import AgentContext
 from csi_driver.agent.journal import Journal
+from csi_driver.agent.offer import Offer
 from csi_driver.agent.picture import Picture
 from csi_driver.agent.service import Agent
 from csi_driver.errors import Unavailable
@@ -82,6 +83,7 @@ class Process:
             cluster="test",
             doors=host.storage,
             settings=settings,
+            offer=Offer(host.records("offer"), settings.pools),
             journal=Journal(host.records("journal")),
             picture=Picture(),
             refers=consumer.refers,
@@ -213,6 +215,9 @@ class Line:
         stream = self.node.running().agent.watch()
         while (change := await self._ask(lambda _: anext(stream, None))) is not None:
             yield change
+
+    async def choose_pools(self, pools: tuple[PoolSettings, ...]) -> None:
+        await self._ask(lambda agent: agent.choose_pools(pools))
 
     async def find(self, key: str) -> tuple[Volume, ...]:
         return await self._ask(lambda agent: agent.find(key))

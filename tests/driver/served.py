@@ -16,7 +16,7 @@ from csi_driver.rpc.gen.csi_pb2_grpc import ControllerStub, IdentityStub, NodeSt
 from csi_driver.settings import AgentSettings, ControllerSettings, FleetMember, PoolSettings, Settings
 from csi_driver.testing.host import SimHost
 from csi_driver.wiring import controller, node, standalone
-from csi_driver.wiring.doors import ATTACHMENTS, JOURNAL, STAGES, HostDoors
+from csi_driver.wiring.doors import ATTACHMENTS, JOURNAL, OFFER, STAGES, HostDoors
 from csi_driver.wiring.process import Part
 from tests.unit.rpc_fakes import Pki
 
@@ -46,6 +46,7 @@ def sim_doors(host: SimHost) -> HostDoors:
         journal=host.records(JOURNAL),
         attachments=host.records(ATTACHMENTS),
         stages=host.records(STAGES),
+        offer=host.records(OFFER),
     )
 
 

@@ -23,6 +23,7 @@ from csi_driver.model.secret import Secret
 from csi_driver.model.sizes import GIB, MIB, round_up
 from csi_driver.model.topology import NODE_KEY, ZONE_KEY, Segment, Topology
 from csi_driver.model.volume import Content, Limits, Volume, VolumeSpec
+from csi_driver.settings import PoolSettings
 
 T = TypeVar("T")
 EXTENT = 4 * MIB
@@ -52,6 +53,7 @@ class FakeAgent:
         self.held: dict[VolumeId, Attachment] = {}
         self.wanted: tuple[VolumeId, ...] = ()
         self.calls: list[str] = []
+        self.chosen: list[tuple[PoolSettings, ...]] = []
         self.fail: dict[str, Exception] = {}
         self.lose: dict[str, Exception] = {}
         self.stall: set[str] = set()
@@ -115,6 +117,9 @@ class FakeAgent:
         finally:
             self._watchers.discard(queue)
         raise Unavailable("connection reset")
+
+    async def choose_pools(self, pools: tuple[PoolSettings, ...]) -> None:
+        await self._verb("choose_pools", lambda: self.chosen.append(pools))
 
     async def find(self, key: str) -> tuple[Volume, ...]:
         return await self._verb("find", lambda: tuple(v for v in self.volumes.values() if v.id.key == key))

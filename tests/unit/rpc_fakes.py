@@ -18,7 +18,7 @@ from csi_driver.model.publication import Attachment, Publication, PublishContext
 from csi_driver.model.secret import Secret
 from csi_driver.model.volume import Content, Volume, VolumeSpec
 from csi_driver.node import requests as node
-from csi_driver.settings import TlsSettings
+from csi_driver.settings import PoolSettings, TlsSettings
 
 ID = VolumeId("a" * 26, "b" * 8)
 SPEC = VolumeSpec(id=ID, name="pvc-1", size=1 << 30, pool="fast")
@@ -40,6 +40,7 @@ class FakeAgent:
     def __init__(self) -> None:
         self.volumes: dict[VolumeId, Volume] = {}
         self.held: list[Attachment] = []
+        self.chosen: tuple[PoolSettings, ...] | None = None
         self.failures: dict[str, BaseException] = {}
         self.gates: defaultdict[str, asyncio.Event] = defaultdict(_open)
         self.changes: asyncio.Queue[Change | None] = asyncio.Queue()
@@ -64,6 +65,10 @@ class FakeAgent:
         finally:
             self.watchers -= 1
             self.left.set()
+
+    async def choose_pools(self, pools: tuple[PoolSettings, ...]) -> None:
+        await self._pass("choose_pools")
+        self.chosen = pools
 
     async def find(self, key: str) -> tuple[Volume, ...]:
         await self._pass("find")

@@ -9,6 +9,7 @@ import pytest
 from csi_driver.agent import claim, commit, find
 from csi_driver.agent.context import AgentContext
 from csi_driver.agent.journal import Journal
+from csi_driver.agent.offer import Offer
 from csi_driver.agent.picture import Picture
 from csi_driver.errors import NotFound
 from csi_driver.host.doors import DmDevice, VolumeGroup
@@ -66,7 +67,8 @@ class Storage:
             node="n1",
             cluster="test",
             doors=dataclasses.replace(self.host.storage, lvm=self._lvm, formatter=self.formatter),
-            settings=AgentSettings(pools=(PoolSettings(name="fast", vg="vg0", thin_pool="pool"),)),
+            settings=AgentSettings(),
+            offer=Offer(self.host.records("offer"), (PoolSettings(name="fast", vg="vg0", thin_pool="pool"),)),
             journal=Journal(self.host.records("journal")),
             picture=Picture(),
             refers=nobody,

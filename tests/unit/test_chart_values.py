@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # ships no types
 
+from csi_driver.kube.pools import Entry, read_entries
+from csi_driver.settings import EVERYWHERE, PoolSettings
 from tests.unit.chart import CHART, MINIMUM, Object, container, render, template
 
 SIDECARS = ("provisioner", "attacher", "resizer")
@@ -188,29 +193,54 @@ def test_the_settings_are_read_by_the_driver() -> None:
         assert (read.log_level, read.log_format, read.cluster) == ("debug", "text", "blue")
 
 
-def test_pools_reach_the_nodes_as_they_are() -> None:
+def pools(*wanted: Object) -> tuple[Entry, ...]:
+    """What the controller reads."""
+    found = render({"pools": list(wanted)} if wanted else {})
+    name = found.settings("clinker-controller").controller.kubernetes
+    assert name is not None
+    return read_entries(found.get("ConfigMap", name.pools)["data"]["pools.json"])
+
+
+def test_pools_reach_the_controller_as_they_are() -> None:
     wanted = {
         "name": "fast",
         "vg": "vg-1.x+y",
         "thinPool": "thin0",
         "nodes": ["a", "b"],
+        "nodeSelector": {"disks": "nvme"},
         "overcommit": 2.5,
         "snapshotShare": 0.0,
         "stripes": 3,
         "reserve": 1 << 50,
         "labels": {"media": 'quoted "nvme"', "rack.example.org/no": "7"},
     }
-    [pool] = render({"pools": [wanted]}).toml("clinker-node")["agent"]["pools"]
-    spelled = {"thinPool": "thin_pool", "snapshotShare": "snapshot_share"}
-    assert pool == {spelled.get(key, key): value for key, value in wanted.items()}
+    [entry] = pools(wanted)
+    assert entry.selector == {"disks": "nvme"}
+    assert entry.pool == PoolSettings(
+        name="fast",
+        vg="vg-1.x+y",
+        thin_pool="thin0",
+        nodes=("a", "b"),
+        overcommit=2.5,
+        snapshot_share=0.0,
+        stripes=3,
+        reserve=1 << 50,
+        labels={"media": 'quoted "nvme"', "rack.example.org/no": "7"},
+    )
+
+
+def test_all_that_a_pool_may_say_can_be_said_in_values() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())["properties"]["pools"]["items"]["properties"]
+    in_toml = {re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", key) for key in schema}
+    assert in_toml == {field.name for field in dataclasses.fields(PoolSettings)} | {"node_selector"}
 
 
 def test_a_pool_is_on_every_node_that_has_its_group_unless_told() -> None:
-    found = render().settings("clinker-node")
-    [pool] = render().toml("clinker-node")["agent"]["pools"]
-    assert pool["nodes"] == ["*"]
-    assert found.agent.pools[0].overcommit == 1.0
-    assert found.agent.pools[0].snapshot_share == 1.0
+    [entry] = pools()
+    assert entry.pool.nodes == EVERYWHERE
+    assert entry.pool.overcommit == entry.pool.snapshot_share == 1.0
+    [chosen] = pools({"name": "slow", "vg": "vg9", "nodeSelector": {"disks": "sas"}})
+    assert chosen.pool.nodes == ()
 
 
 def test_kubelet_is_found_where_it_is() -> None:
@@ -260,9 +290,11 @@ def test_new_settings_mean_new_pods_and_other_values_do_not() -> None:
 
     before = stamps({})
     assert stamps({"storageClasses": []}) == before
-    with_pool = stamps({"pools": [{"name": "slow", "vg": "vg9"}]})
-    assert with_pool[0] != before[0]
-    assert with_pool[1] == before[1]
+    # Pools are told to nodes that run.
+    assert stamps({"pools": [{"name": "slow", "vg": "vg9"}]}) == before
+    with_limit = stamps({"node": {"maxVolumes": 7}})
+    assert with_limit[0] != before[0]
+    assert with_limit[1] == before[1]
 
 
 # Classes

@@ -36,7 +36,7 @@ from csi_driver.model.volume import Content
 from csi_driver.rpc.agent_client import AgentClient
 from csi_driver.rpc.agent_server import AgentServer
 from csi_driver.rpc.gen import agent_pb2 as pb
-from csi_driver.settings import TlsSettings
+from csi_driver.settings import PoolSettings, TlsSettings
 from tests.unit.relay import relay_to
 from tests.unit.rpc_fakes import ID, INFO, ORDER, SPEC, VOLUME, FakeAgent, Pki
 
@@ -99,6 +99,9 @@ async def test_every_verb_crosses(connect: Connect, agent: FakeAgent) -> None:
     assert published.request == ORDER
     assert published.secret == Secret("hush")
     assert await client.publications(ID) == await agent.publications(ID)
+    pools = (PoolSettings(name="fast", vg="vg0", thin_pool="t", overcommit=2.5, labels={"a": "b"}, nodes=("*",)),)
+    await client.choose_pools(pools)
+    assert agent.chosen == pools
     assert await client.unpublish(ID, "n2") == 7
     await client.drop(ID)
     assert not agent.volumes

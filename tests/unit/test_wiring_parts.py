@@ -25,7 +25,7 @@ from csi_driver.settings import (
 from csi_driver.testing.faults import KillProcess
 from csi_driver.testing.host import SimHost
 from csi_driver.wiring import controller, lock, node
-from csi_driver.wiring.doors import ATTACHMENTS, JOURNAL, STAGES, HostDoors
+from csi_driver.wiring.doors import ATTACHMENTS, JOURNAL, OFFER, STAGES, HostDoors
 from csi_driver.wiring.effects import effects
 from csi_driver.wiring.identity import NodeIdentity, node_name
 from csi_driver.wiring.metrics import MetricsPart
@@ -162,6 +162,7 @@ async def test_a_node_needs_one_identity(tmp_path: Path) -> None:
         journal=host.records(JOURNAL),
         attachments=host.records(ATTACHMENTS),
         stages=host.records(STAGES),
+        offer=host.records(OFFER),
     )
     with pytest.raises(InvalidRequest, match=r"agent\.tls"):
         node.parts(Settings(agent=AgentSettings(listen="127.0.0.1:0")), doors)

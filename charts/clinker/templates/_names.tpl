@@ -15,6 +15,8 @@
 {{- define "clinker.controller" -}}{{ include "clinker.fullname" . }}-controller{{- end }}
 {{- define "clinker.node" -}}{{ include "clinker.fullname" . }}-node{{- end }}
 
+{{- define "clinker.poolsName" -}}{{ include "clinker.fullname" . }}-pools{{- end }}
+
 {{/* What the objects of one component are chosen by; never changes, since selectors cannot. */}}
 {{- define "clinker.selector" -}}
 app.kubernetes.io/name: clinker

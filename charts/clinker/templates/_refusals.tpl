@@ -48,7 +48,8 @@ See docs/install.md.
 {{- $names := list -}}
 {{- range .Values.pools -}}
   {{- $name := .name -}}
-  {{- range .nodes | default (list "*") -}}
+  {{- /* Only the controller knows which nodes have which labels: what clashes there is refused by it. */ -}}
+  {{- range .nodeSelector | empty | ternary (.nodes | default (list "*")) list -}}
     {{- $key := printf "%s on %s" $name . -}}
     {{- if has $key $names -}}
     {{- fail (printf "\n\npools: two entries are called %q on node %q. Give each its own name, or nodes of its own.\n" $name .) -}}

@@ -23,6 +23,7 @@ selector = {{ printf "app.kubernetes.io/name=clinker,app.kubernetes.io/instance=
 service_account = {{ include "clinker.node" . | toJson }}
 port = {{ int .Values.node.ports.agent }}
 audience = {{ include "clinker.driver" . | toJson }}
+pools = {{ include "clinker.poolsName" . | toJson }}
 lease = {{ include "clinker.controller" . | toJson }}
 {{- end }}
 
@@ -48,23 +49,20 @@ lvm_devices = {{ .Values.node.lvmDevices | toJson }}
 [agent.identity]
 ca = "/etc/clinker/ca/ca.crt"
 token = "/var/run/secrets/clinker/token"
-{{- range .Values.pools }}
+{{- end }}
 
-[[agent.pools]]
-name = {{ .name | toJson }}
-vg = {{ .vg | toJson }}
-thin_pool = {{ .thinPool | default "" | toJson }}
-nodes = {{ .nodes | default (list "*") | toJson }}
-overcommit = {{ .overcommit | default 1 | float64 | printf "%f" }}
-snapshot_share = {{ hasKey . "snapshotShare" | ternary .snapshotShare 1 | float64 | printf "%f" }}
-stripes = {{ .stripes | default 2 | int }}
-reserve = {{ .reserve | default 0 | int64 }}
-{{- with .labels }}
-
-[agent.pools.labels]
-{{- range $key, $value := . }}
-{{ $key | toJson }} = {{ $value | toJson }}
-{{- end }}
-{{- end }}
-{{- end }}
+{{/* The entries of "pools" in the words of the settings: thinPool is thin_pool, and so on. */}}
+{{- define "clinker.pools" -}}
+{{- $found := list -}}
+{{- range .Values.pools -}}
+  {{- $entry := dict -}}
+  {{- range $key, $value := . -}}
+    {{- $entry = set $entry (snakecase $key) $value -}}
+  {{- end -}}
+  {{- if not (or .nodes .nodeSelector) -}}
+    {{- $entry = set $entry "nodes" (list "*") -}}
+  {{- end -}}
+  {{- $found = append $found $entry -}}
+{{- end -}}
+{{ $found | toPrettyJson }}
 {{- end }}

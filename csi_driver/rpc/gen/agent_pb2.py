@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0b\x61gent.proto\x12\x10\x63linker.agent.v1\x1a google/protobuf/descriptor.proto\"\x06\n\x04\x44one\"\x0e\n\x0cProveRequest\"\x1c\n\x05Proof\x12\x13\n\x05token\x18\x01 \x01(\tB\x04\x98\xf7\x18\x01\"\x11\n\x0f\x44\x65scribeRequest\"\x0e\n\x0cWatchRequest\"\x8f\x02\n\tAgentInfo\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x11\n\tinitiator\x18\x03 \x01(\t\x12\x0f\n\x07portals\x18\x04 \x03(\t\x12;\n\x08segments\x18\x05 \x03(\x0b\x32).clinker.agent.v1.AgentInfo.SegmentsEntry\x12\x11\n\tapi_major\x18\x06 \x01(\r\x12\x11\n\tapi_minor\x18\x07 \x01(\r\x12\x16\n\x0e\x64river_version\x18\x08 \x01(\t\x12\x13\n\x0bmax_volumes\x18\t \x01(\r\x1a/\n\rSegmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd4\x05\n\x04Pool\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02vg\x18\x03 \x01(\t\x12\x0e\n\x06\x65xtent\x18\x04 \x01(\x03\x12\x16\n\tthin_free\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nthick_free\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tthin_size\x18\x07 \x01(\x03\x12\x11\n\tthin_used\x18\x08 \x01(\x03\x12\x16\n\x0ethin_allocated\x18\t \x01(\x03\x12\x15\n\rmetadata_size\x18\n \x01(\x03\x12\x15\n\rmetadata_used\x18\x0b \x01(\x03\x12\x0f\n\x07problem\x18\x0c \x01(\t\x12\x32\n\x06labels\x18\r \x03(\x0b\x32\".clinker.agent.v1.Pool.LabelsEntry\x12\x13\n\x0bthin_layout\x18\x0e \x01(\t\x12\x11\n\twhen_full\x18\x0f \x01(\t\x12\x12\n\ngroup_size\x18\x10 \x01(\x03\x12\x12\n\ngroup_free\x18\x11 \x01(\x03\x12\x1b\n\x13group_metadata_size\x18\x12 \x01(\x03\x12\x1b\n\x13group_metadata_free\x18\x13 \x01(\x03\x12\x12\n\novercommit\x18\x14 \x01(\x01\x12\x0f\n\x07reserve\x18\x15 \x01(\x03\x12\x16\n\x0esnapshot_share\x18\x16 \x01(\x01\x12\x10\n\x08warnings\x18\x17 \x03(\t\x12\x19\n\x0cstriped_free\x18\x18 \x01(\x03H\x02\x88\x01\x01\x12\x17\n\nraid1_free\x18\x19 \x01(\x03H\x03\x88\x01\x01\x12\x18\n\x0braid10_free\x18\x1a \x01(\x03H\x04\x88\x01\x01\x12\x0f\n\x07stripes\x18\x1b \x01(\r\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_thin_freeB\r\n\x0b_thick_freeB\x0f\n\r_striped_freeB\r\n\x0b_raid1_freeB\x0e\n\x0c_raid10_free\"\x17\n\tVolumeRef\x12\n\n\x02id\x18\x01 \x01(\t\"\xd5\x01\n\nVolumeSpec\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x0e\n\x06layout\x18\x05 \x01(\t\x12\n\n\x02\x66s\x18\x06 \x01(\t\x12\x14\n\x0cmkfs_options\x18\x07 \x03(\t\x12\x13\n\x0bwrite_cache\x18\x08 \x01(\t\x12\x13\n\x0bparams_hash\x18\t \x01(\t\x12\x15\n\rpvc_namespace\x18\n \x01(\t\x12\x10\n\x08pvc_name\x18\x0b \x01(\t\x12\x0c\n\x04wipe\x18\x0c \x01(\t\"\x96\x01\n\x06Volume\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clinker.agent.v1.VolumeSpec\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\n\n\x02vg\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\x12\x11\n\tformatted\x18\x05 \x01(\x08\x12\x0f\n\x07\x63reated\x18\x06 \x01(\x03\x12\x11\n\tcondition\x18\x07 \x01(\t\"\x1a\n\x0b\x46indRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"9\n\x0c\x46indResponse\x12)\n\x07volumes\x18\x01 \x03(\x0b\x32\x18.clinker.agent.v1.Volume\":\n\x0c\x43laimRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clinker.agent.v1.VolumeSpec\")\n\rExtendRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"\x94\x01\n\x0ePublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\r\x12\x0e\n\x06\x61\x63\x63\x65ss\x18\x05 \x01(\t\x12\x10\n\x08readonly\x18\x06 \x01(\x08\x12\x11\n\tinitiator\x18\x07 \x01(\t\x12\x12\n\nnew_secret\x18\x08 \x01(\x08\"\xa4\x01\n\x0bPublication\x12\x31\n\x07request\x18\x01 \x01(\x0b\x32 .clinker.agent.v1.PublishRequest\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0f\n\x07portals\x18\x03 \x03(\t\x12\x11\n\tchap_user\x18\x04 \x01(\t\x12\x14\n\x06secret\x18\x05 \x01(\tB\x04\x98\xf7\x18\x01\x12\n\n\x02\x66s\x18\x06 \x01(\t\x12\x0c\n\x04size\x18\x07 \x01(\x03\",\n\x10UnpublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\"\x1d\n\x0bUnpublished\x12\x0e\n\x06number\x18\x01 \x01(\x03\",\n\x0eReleaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"I\n\x0fPublicationList\x12\x36\n\x0cpublications\x18\x01 \x03(\x0b\x32 .clinker.agent.v1.PublicationRef\"b\n\nAttachment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0f\n\x07portals\x18\x03 \x03(\t\x12\x11\n\tchap_user\x18\x04 \x01(\t\x12\x14\n\x06secret\x18\x05 \x01(\tB\x04\x98\xf7\x18\x01\"m\n\x0ePublicationRef\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x11\n\ttransport\x18\x04 \x01(\t\x12\x0c\n\x04mode\x18\x05 \x01(\r\x12\x10\n\x08readonly\x18\x06 \x01(\x08\"\xf1\x02\n\x06\x43hange\x12\x0c\n\x04\x66ull\x18\x01 \x01(\x08\x12)\n\x04info\x18\x02 \x01(\x0b\x32\x1b.clinker.agent.v1.AgentInfo\x12&\n\x05pools\x18\x03 \x01(\x0b\x32\x17.clinker.agent.v1.Pools\x12)\n\x07volumes\x18\x04 \x03(\x0b\x32\x18.clinker.agent.v1.Volume\x12\x14\n\x0cvolumes_gone\x18\x05 \x03(\t\x12\x36\n\x0cpublications\x18\x06 \x03(\x0b\x32 .clinker.agent.v1.PublicationRef\x12=\n\x11publications_gone\x18\x07 \x03(\x0b\x32\".clinker.agent.v1.UnpublishRequest\x12(\n\x06wanted\x18\x08 \x01(\x0b\x32\x18.clinker.agent.v1.Wanted\x12$\n\x04held\x18\t \x01(\x0b\x32\x16.clinker.agent.v1.Held\".\n\x05Pools\x12%\n\x05pools\x18\x01 \x03(\x0b\x32\x16.clinker.agent.v1.Pool\">\n\x04Held\x12\x36\n\x0cpublications\x18\x01 \x03(\x0b\x32 .clinker.agent.v1.ReleaseRequest\"\x15\n\x06Wanted\x12\x0b\n\x03ids\x18\x01 \x03(\t2\x93\x08\n\x05\x41gent\x12@\n\x05Prove\x12\x1e.clinker.agent.v1.ProveRequest\x1a\x17.clinker.agent.v1.Proof\x12J\n\x08\x44\x65scribe\x12!.clinker.agent.v1.DescribeRequest\x1a\x1b.clinker.agent.v1.AgentInfo\x12\x43\n\x05Watch\x12\x1e.clinker.agent.v1.WatchRequest\x1a\x18.clinker.agent.v1.Change0\x01\x12\x45\n\x04\x46ind\x12\x1d.clinker.agent.v1.FindRequest\x1a\x1e.clinker.agent.v1.FindResponse\x12\x41\n\x05\x43laim\x12\x1e.clinker.agent.v1.ClaimRequest\x1a\x18.clinker.agent.v1.Volume\x12?\n\x06\x43ommit\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x18.clinker.agent.v1.Volume\x12;\n\x04\x44rop\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done\x12<\n\x03Get\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x18.clinker.agent.v1.Volume\x12=\n\x06\x44\x65lete\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done\x12\x43\n\x06\x45xtend\x12\x1f.clinker.agent.v1.ExtendRequest\x1a\x18.clinker.agent.v1.Volume\x12J\n\x07Publish\x12 .clinker.agent.v1.PublishRequest\x1a\x1d.clinker.agent.v1.Publication\x12N\n\tUnpublish\x12\".clinker.agent.v1.UnpublishRequest\x1a\x1d.clinker.agent.v1.Unpublished\x12N\n\x0cPublications\x12\x1b.clinker.agent.v1.VolumeRef\x1a!.clinker.agent.v1.PublicationList\x12<\n\x04Hold\x12\x1c.clinker.agent.v1.Attachment\x1a\x16.clinker.agent.v1.Done\x12\x43\n\x07Release\x12 .clinker.agent.v1.ReleaseRequest\x1a\x16.clinker.agent.v1.Done:5\n\x0c\x61gent_secret\x12\x1d.google.protobuf.FieldOptions\x18\xf3\x8e\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0b\x61gent.proto\x12\x10\x63linker.agent.v1\x1a google/protobuf/descriptor.proto\"\x06\n\x04\x44one\"\x0e\n\x0cProveRequest\"\x1c\n\x05Proof\x12\x13\n\x05token\x18\x01 \x01(\tB\x04\x98\xf7\x18\x01\"\x11\n\x0f\x44\x65scribeRequest\"\x0e\n\x0cWatchRequest\"\x8f\x02\n\tAgentInfo\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x11\n\tinitiator\x18\x03 \x01(\t\x12\x0f\n\x07portals\x18\x04 \x03(\t\x12;\n\x08segments\x18\x05 \x03(\x0b\x32).clinker.agent.v1.AgentInfo.SegmentsEntry\x12\x11\n\tapi_major\x18\x06 \x01(\r\x12\x11\n\tapi_minor\x18\x07 \x01(\r\x12\x16\n\x0e\x64river_version\x18\x08 \x01(\t\x12\x13\n\x0bmax_volumes\x18\t \x01(\r\x1a/\n\rSegmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd4\x05\n\x04Pool\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02vg\x18\x03 \x01(\t\x12\x0e\n\x06\x65xtent\x18\x04 \x01(\x03\x12\x16\n\tthin_free\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nthick_free\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tthin_size\x18\x07 \x01(\x03\x12\x11\n\tthin_used\x18\x08 \x01(\x03\x12\x16\n\x0ethin_allocated\x18\t \x01(\x03\x12\x15\n\rmetadata_size\x18\n \x01(\x03\x12\x15\n\rmetadata_used\x18\x0b \x01(\x03\x12\x0f\n\x07problem\x18\x0c \x01(\t\x12\x32\n\x06labels\x18\r \x03(\x0b\x32\".clinker.agent.v1.Pool.LabelsEntry\x12\x13\n\x0bthin_layout\x18\x0e \x01(\t\x12\x11\n\twhen_full\x18\x0f \x01(\t\x12\x12\n\ngroup_size\x18\x10 \x01(\x03\x12\x12\n\ngroup_free\x18\x11 \x01(\x03\x12\x1b\n\x13group_metadata_size\x18\x12 \x01(\x03\x12\x1b\n\x13group_metadata_free\x18\x13 \x01(\x03\x12\x12\n\novercommit\x18\x14 \x01(\x01\x12\x0f\n\x07reserve\x18\x15 \x01(\x03\x12\x16\n\x0esnapshot_share\x18\x16 \x01(\x01\x12\x10\n\x08warnings\x18\x17 \x03(\t\x12\x19\n\x0cstriped_free\x18\x18 \x01(\x03H\x02\x88\x01\x01\x12\x17\n\nraid1_free\x18\x19 \x01(\x03H\x03\x88\x01\x01\x12\x18\n\x0braid10_free\x18\x1a \x01(\x03H\x04\x88\x01\x01\x12\x0f\n\x07stripes\x18\x1b \x01(\r\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_thin_freeB\r\n\x0b_thick_freeB\x0f\n\r_striped_freeB\r\n\x0b_raid1_freeB\x0e\n\x0c_raid10_free\"\x1b\n\nPoolChoice\x12\r\n\x05pools\x18\x01 \x01(\t\"\x17\n\tVolumeRef\x12\n\n\x02id\x18\x01 \x01(\t\"\xd5\x01\n\nVolumeSpec\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04size\x18\x03 \x01(\x03\x12\x0c\n\x04pool\x18\x04 \x01(\t\x12\x0e\n\x06layout\x18\x05 \x01(\t\x12\n\n\x02\x66s\x18\x06 \x01(\t\x12\x14\n\x0cmkfs_options\x18\x07 \x03(\t\x12\x13\n\x0bwrite_cache\x18\x08 \x01(\t\x12\x13\n\x0bparams_hash\x18\t \x01(\t\x12\x15\n\rpvc_namespace\x18\n \x01(\t\x12\x10\n\x08pvc_name\x18\x0b \x01(\t\x12\x0c\n\x04wipe\x18\x0c \x01(\t\"\x96\x01\n\x06Volume\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clinker.agent.v1.VolumeSpec\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\n\n\x02vg\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\x12\x11\n\tformatted\x18\x05 \x01(\x08\x12\x0f\n\x07\x63reated\x18\x06 \x01(\x03\x12\x11\n\tcondition\x18\x07 \x01(\t\"\x1a\n\x0b\x46indRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\"9\n\x0c\x46indResponse\x12)\n\x07volumes\x18\x01 \x03(\x0b\x32\x18.clinker.agent.v1.Volume\":\n\x0c\x43laimRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clinker.agent.v1.VolumeSpec\")\n\rExtendRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"\x94\x01\n\x0ePublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x11\n\ttransport\x18\x03 \x01(\t\x12\x0c\n\x04mode\x18\x04 \x01(\r\x12\x0e\n\x06\x61\x63\x63\x65ss\x18\x05 \x01(\t\x12\x10\n\x08readonly\x18\x06 \x01(\x08\x12\x11\n\tinitiator\x18\x07 \x01(\t\x12\x12\n\nnew_secret\x18\x08 \x01(\x08\"\xa4\x01\n\x0bPublication\x12\x31\n\x07request\x18\x01 \x01(\x0b\x32 .clinker.agent.v1.PublishRequest\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0f\n\x07portals\x18\x03 \x03(\t\x12\x11\n\tchap_user\x18\x04 \x01(\t\x12\x14\n\x06secret\x18\x05 \x01(\tB\x04\x98\xf7\x18\x01\x12\n\n\x02\x66s\x18\x06 \x01(\t\x12\x0c\n\x04size\x18\x07 \x01(\x03\",\n\x10UnpublishRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\"\x1d\n\x0bUnpublished\x12\x0e\n\x06number\x18\x01 \x01(\x03\",\n\x0eReleaseRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"I\n\x0fPublicationList\x12\x36\n\x0cpublications\x18\x01 \x03(\x0b\x32 .clinker.agent.v1.PublicationRef\"b\n\nAttachment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0f\n\x07portals\x18\x03 \x03(\t\x12\x11\n\tchap_user\x18\x04 \x01(\t\x12\x14\n\x06secret\x18\x05 \x01(\tB\x04\x98\xf7\x18\x01\"m\n\x0ePublicationRef\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x11\n\ttransport\x18\x04 \x01(\t\x12\x0c\n\x04mode\x18\x05 \x01(\r\x12\x10\n\x08readonly\x18\x06 \x01(\x08\"\xf1\x02\n\x06\x43hange\x12\x0c\n\x04\x66ull\x18\x01 \x01(\x08\x12)\n\x04info\x18\x02 \x01(\x0b\x32\x1b.clinker.agent.v1.AgentInfo\x12&\n\x05pools\x18\x03 \x01(\x0b\x32\x17.clinker.agent.v1.Pools\x12)\n\x07volumes\x18\x04 \x03(\x0b\x32\x18.clinker.agent.v1.Volume\x12\x14\n\x0cvolumes_gone\x18\x05 \x03(\t\x12\x36\n\x0cpublications\x18\x06 \x03(\x0b\x32 .clinker.agent.v1.PublicationRef\x12=\n\x11publications_gone\x18\x07 \x03(\x0b\x32\".clinker.agent.v1.UnpublishRequest\x12(\n\x06wanted\x18\x08 \x01(\x0b\x32\x18.clinker.agent.v1.Wanted\x12$\n\x04held\x18\t \x01(\x0b\x32\x16.clinker.agent.v1.Held\".\n\x05Pools\x12%\n\x05pools\x18\x01 \x03(\x0b\x32\x16.clinker.agent.v1.Pool\">\n\x04Held\x12\x36\n\x0cpublications\x18\x01 \x03(\x0b\x32 .clinker.agent.v1.ReleaseRequest\"\x15\n\x06Wanted\x12\x0b\n\x03ids\x18\x01 \x03(\t2\xd8\x08\n\x05\x41gent\x12@\n\x05Prove\x12\x1e.clinker.agent.v1.ProveRequest\x1a\x17.clinker.agent.v1.Proof\x12J\n\x08\x44\x65scribe\x12!.clinker.agent.v1.DescribeRequest\x1a\x1b.clinker.agent.v1.AgentInfo\x12\x43\n\x05Watch\x12\x1e.clinker.agent.v1.WatchRequest\x1a\x18.clinker.agent.v1.Change0\x01\x12\x43\n\x0b\x43hoosePools\x12\x1c.clinker.agent.v1.PoolChoice\x1a\x16.clinker.agent.v1.Done\x12\x45\n\x04\x46ind\x12\x1d.clinker.agent.v1.FindRequest\x1a\x1e.clinker.agent.v1.FindResponse\x12\x41\n\x05\x43laim\x12\x1e.clinker.agent.v1.ClaimRequest\x1a\x18.clinker.agent.v1.Volume\x12?\n\x06\x43ommit\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x18.clinker.agent.v1.Volume\x12;\n\x04\x44rop\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done\x12<\n\x03Get\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x18.clinker.agent.v1.Volume\x12=\n\x06\x44\x65lete\x12\x1b.clinker.agent.v1.VolumeRef\x1a\x16.clinker.agent.v1.Done\x12\x43\n\x06\x45xtend\x12\x1f.clinker.agent.v1.ExtendRequest\x1a\x18.clinker.agent.v1.Volume\x12J\n\x07Publish\x12 .clinker.agent.v1.PublishRequest\x1a\x1d.clinker.agent.v1.Publication\x12N\n\tUnpublish\x12\".clinker.agent.v1.UnpublishRequest\x1a\x1d.clinker.agent.v1.Unpublished\x12N\n\x0cPublications\x12\x1b.clinker.agent.v1.VolumeRef\x1a!.clinker.agent.v1.PublicationList\x12<\n\x04Hold\x12\x1c.clinker.agent.v1.Attachment\x1a\x16.clinker.agent.v1.Done\x12\x43\n\x07Release\x12 .clinker.agent.v1.ReleaseRequest\x1a\x16.clinker.agent.v1.Done:5\n\x0c\x61gent_secret\x12\x1d.google.protobuf.FieldOptions\x18\xf3\x8e\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,44 +60,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POOL']._serialized_end=1155
   _globals['_POOL_LABELSENTRY']._serialized_start=1033
   _globals['_POOL_LABELSENTRY']._serialized_end=1078
-  _globals['_VOLUMEREF']._serialized_start=1157
-  _globals['_VOLUMEREF']._serialized_end=1180
-  _globals['_VOLUMESPEC']._serialized_start=1183
-  _globals['_VOLUMESPEC']._serialized_end=1396
-  _globals['_VOLUME']._serialized_start=1399
-  _globals['_VOLUME']._serialized_end=1549
-  _globals['_FINDREQUEST']._serialized_start=1551
-  _globals['_FINDREQUEST']._serialized_end=1577
-  _globals['_FINDRESPONSE']._serialized_start=1579
-  _globals['_FINDRESPONSE']._serialized_end=1636
-  _globals['_CLAIMREQUEST']._serialized_start=1638
-  _globals['_CLAIMREQUEST']._serialized_end=1696
-  _globals['_EXTENDREQUEST']._serialized_start=1698
-  _globals['_EXTENDREQUEST']._serialized_end=1739
-  _globals['_PUBLISHREQUEST']._serialized_start=1742
-  _globals['_PUBLISHREQUEST']._serialized_end=1890
-  _globals['_PUBLICATION']._serialized_start=1893
-  _globals['_PUBLICATION']._serialized_end=2057
-  _globals['_UNPUBLISHREQUEST']._serialized_start=2059
-  _globals['_UNPUBLISHREQUEST']._serialized_end=2103
-  _globals['_UNPUBLISHED']._serialized_start=2105
-  _globals['_UNPUBLISHED']._serialized_end=2134
-  _globals['_RELEASEREQUEST']._serialized_start=2136
-  _globals['_RELEASEREQUEST']._serialized_end=2180
-  _globals['_PUBLICATIONLIST']._serialized_start=2182
-  _globals['_PUBLICATIONLIST']._serialized_end=2255
-  _globals['_ATTACHMENT']._serialized_start=2257
-  _globals['_ATTACHMENT']._serialized_end=2355
-  _globals['_PUBLICATIONREF']._serialized_start=2357
-  _globals['_PUBLICATIONREF']._serialized_end=2466
-  _globals['_CHANGE']._serialized_start=2469
-  _globals['_CHANGE']._serialized_end=2838
-  _globals['_POOLS']._serialized_start=2840
-  _globals['_POOLS']._serialized_end=2886
-  _globals['_HELD']._serialized_start=2888
-  _globals['_HELD']._serialized_end=2950
-  _globals['_WANTED']._serialized_start=2952
-  _globals['_WANTED']._serialized_end=2973
-  _globals['_AGENT']._serialized_start=2976
-  _globals['_AGENT']._serialized_end=4019
+  _globals['_POOLCHOICE']._serialized_start=1157
+  _globals['_POOLCHOICE']._serialized_end=1184
+  _globals['_VOLUMEREF']._serialized_start=1186
+  _globals['_VOLUMEREF']._serialized_end=1209
+  _globals['_VOLUMESPEC']._serialized_start=1212
+  _globals['_VOLUMESPEC']._serialized_end=1425
+  _globals['_VOLUME']._serialized_start=1428
+  _globals['_VOLUME']._serialized_end=1578
+  _globals['_FINDREQUEST']._serialized_start=1580
+  _globals['_FINDREQUEST']._serialized_end=1606
+  _globals['_FINDRESPONSE']._serialized_start=1608
+  _globals['_FINDRESPONSE']._serialized_end=1665
+  _globals['_CLAIMREQUEST']._serialized_start=1667
+  _globals['_CLAIMREQUEST']._serialized_end=1725
+  _globals['_EXTENDREQUEST']._serialized_start=1727
+  _globals['_EXTENDREQUEST']._serialized_end=1768
+  _globals['_PUBLISHREQUEST']._serialized_start=1771
+  _globals['_PUBLISHREQUEST']._serialized_end=1919
+  _globals['_PUBLICATION']._serialized_start=1922
+  _globals['_PUBLICATION']._serialized_end=2086
+  _globals['_UNPUBLISHREQUEST']._serialized_start=2088
+  _globals['_UNPUBLISHREQUEST']._serialized_end=2132
+  _globals['_UNPUBLISHED']._serialized_start=2134
+  _globals['_UNPUBLISHED']._serialized_end=2163
+  _globals['_RELEASEREQUEST']._serialized_start=2165
+  _globals['_RELEASEREQUEST']._serialized_end=2209
+  _globals['_PUBLICATIONLIST']._serialized_start=2211
+  _globals['_PUBLICATIONLIST']._serialized_end=2284
+  _globals['_ATTACHMENT']._serialized_start=2286
+  _globals['_ATTACHMENT']._serialized_end=2384
+  _globals['_PUBLICATIONREF']._serialized_start=2386
+  _globals['_PUBLICATIONREF']._serialized_end=2495
+  _globals['_CHANGE']._serialized_start=2498
+  _globals['_CHANGE']._serialized_end=2867
+  _globals['_POOLS']._serialized_start=2869
+  _globals['_POOLS']._serialized_end=2915
+  _globals['_HELD']._serialized_start=2917
+  _globals['_HELD']._serialized_end=2979
+  _globals['_WANTED']._serialized_start=2981
+  _globals['_WANTED']._serialized_end=3002
+  _globals['_AGENT']._serialized_start=3005
+  _globals['_AGENT']._serialized_end=4117
 # @@protoc_insertion_point(module_scope)

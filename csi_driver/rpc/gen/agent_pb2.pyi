@@ -312,6 +312,28 @@ class Pool(_message.Message):
 Global___Pool: _TypeAlias = Pool  # noqa: Y015
 
 @_typing.final
+class PoolChoice(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLS_FIELD_NUMBER: _builtins.int
+    pools: _builtins.str
+    """A JSON list of tables as in [[agent.pools]] of the settings (docs/settings.md), the one place that says what they
+    may hold.
+    """
+    def __init__(
+        self,
+        *,
+        pools: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pools", b"pools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolChoice: _TypeAlias = PoolChoice  # noqa: Y015
+
+@_typing.final
 class VolumeRef(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

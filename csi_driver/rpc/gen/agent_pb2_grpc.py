@@ -49,6 +49,11 @@ class AgentStub:
                 request_serializer=agent__pb2.WatchRequest.SerializeToString,
                 response_deserializer=agent__pb2.Change.FromString,
                 _registered_method=True)
+        self.ChoosePools = channel.unary_unary(
+                '/clinker.agent.v1.Agent/ChoosePools',
+                request_serializer=agent__pb2.PoolChoice.SerializeToString,
+                response_deserializer=agent__pb2.Done.FromString,
+                _registered_method=True)
         self.Find = channel.unary_unary(
                 '/clinker.agent.v1.Agent/Find',
                 request_serializer=agent__pb2.FindRequest.SerializeToString,
@@ -129,6 +134,13 @@ class AgentServicer:
 
     def Watch(self, request, context):
         """One full change at once, then each change as it happens. An empty change is a sign of life.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChoosePools(self, request, context):
+        """The pools that the node offers from now on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +235,11 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=agent__pb2.WatchRequest.FromString,
                     response_serializer=agent__pb2.Change.SerializeToString,
+            ),
+            'ChoosePools': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChoosePools,
+                    request_deserializer=agent__pb2.PoolChoice.FromString,
+                    response_serializer=agent__pb2.Done.SerializeToString,
             ),
             'Find': grpc.unary_unary_rpc_method_handler(
                     servicer.Find,
@@ -366,6 +383,33 @@ class Agent:
             '/clinker.agent.v1.Agent/Watch',
             agent__pb2.WatchRequest.SerializeToString,
             agent__pb2.Change.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChoosePools(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clinker.agent.v1.Agent/ChoosePools',
+            agent__pb2.PoolChoice.SerializeToString,
+            agent__pb2.Done.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,6 +24,8 @@ class AgentStub:
     Describe: _aio.UnaryUnaryMultiCallable[_agent_pb2.DescribeRequest, _agent_pb2.AgentInfo]
     Watch: _aio.UnaryStreamMultiCallable[_agent_pb2.WatchRequest, _agent_pb2.Change]
     """One full change at once, then each change as it happens. An empty change is a sign of life."""
+    ChoosePools: _aio.UnaryUnaryMultiCallable[_agent_pb2.PoolChoice, _agent_pb2.Done]
+    """The pools that the node offers from now on."""
     Find: _aio.UnaryUnaryMultiCallable[_agent_pb2.FindRequest, _agent_pb2.FindResponse]
     Claim: _aio.UnaryUnaryMultiCallable[_agent_pb2.ClaimRequest, _agent_pb2.Volume]
     Commit: _aio.UnaryUnaryMultiCallable[_agent_pb2.VolumeRef, _agent_pb2.Volume]
@@ -60,6 +62,14 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_agent_pb2.WatchRequest, _abc.AsyncIterator[_agent_pb2.Change]],
     ) -> _abc.AsyncIterator[_agent_pb2.Change]:
         """One full change at once, then each change as it happens. An empty change is a sign of life."""
+
+    @_abc_1.abstractmethod
+    def ChoosePools(
+        self,
+        request: _agent_pb2.PoolChoice,
+        context: _aio.ServicerContext[_agent_pb2.PoolChoice, _abc.Awaitable[_agent_pb2.Done]],
+    ) -> _abc.Awaitable[_agent_pb2.Done]:
+        """The pools that the node offers from now on."""
 
     @_abc_1.abstractmethod
     def Find(
