@@ -32,7 +32,7 @@ demo: setup ## one volume's life on real LVM and iSCSI, step by step (ARGS=--kee
 
 .PHONY: test
 test: setup ## all tests; installs what they need
-	@$(RUN) -m tools.run_tests unit driver contract lab sanity $(ARGS)
+	@$(RUN) -m tools.run_tests unit driver contract kube lab sanity $(ARGS)
 
 .PHONY: test-fast
 test-fast: setup ## the tests that need no test hosts

@@ -22,6 +22,7 @@ SUITES = {
     "contract": "tests/contract",
     "lab": "tests/lab_suite",
     "sanity": "tests/sanity",
+    "kube": "tests/kube",
     "cluster": "tests/cluster",
     "e2e": "tests/e2e",
 }

@@ -130,6 +130,7 @@ def _pool(pool: Pool, volumes: Iterable[Volume]) -> Json:
         "volumes": len(here),
         "healthy": not pool.problem,
         "problem": pool.problem,
+        "warnings": list(pool.warnings),
         "labels": dict(pool.labels),
     }
     if pool.thin_size:

@@ -9,6 +9,7 @@ import pytest
 from csi_driver.agent import claim, commit, delete, extend, find, publish
 from csi_driver.agent.context import AgentContext
 from csi_driver.agent.journal import Journal
+from csi_driver.agent.offer import Offer
 from csi_driver.agent.picture import Picture
 from csi_driver.errors import InvalidRequest, NoCapacity, OutOfRange, Precondition
 from csi_driver.host.doors import DmDevice
@@ -47,6 +48,7 @@ class Storage:
             cluster="test",
             doors=self.host.storage,
             settings=self.settings,
+            offer=Offer(self.host.records("offer"), self.settings.pools),
             journal=Journal(self.host.records("journal")),
             picture=Picture(),
             refers=nobody,

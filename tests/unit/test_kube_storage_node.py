@@ -27,7 +27,7 @@ THIN = Pool(
     thin_allocated=4 * GIB,
     labels={"disk": "nvme"},
 )
-THICK = Pool(node="n1", name="bulk", vg="vg1", extent=4 * MIB, thin_free=None, thick_free=5 * GIB)
+THICK = Pool(node="n1", name="bulk", vg="vg1", extent=4 * MIB, thin_free=None, thick_free=5 * GIB, warnings=("a disk",))
 INFO = AgentInfo(node="n1", boot_id="b", initiator="iqn.x", portals=("10.0.0.1:3260",), driver_version="0.1.0")
 
 
@@ -57,6 +57,7 @@ def test_what_an_agent_told() -> None:
         {"disk": "nvme"},
     )
     assert fast["thin"]["used"] == GIB
+    assert (bulk["warnings"], fast["warnings"]) == (["a disk"], [])
     assert "thin" not in bulk
     assert (found["capacity"], found["free"], found["allocated"]) == ("17 GiB", "11 GiB", "6 GiB")
     assert (found["volumes"], found["poolCount"], found["agentVersion"]) == (2, 2, "0.1.0")
