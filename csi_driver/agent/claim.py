@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-from csi_driver.agent import device, tags
+from csi_driver.agent import clone, device, tags
 from csi_driver.agent.context import RECENT, AgentContext, Found, Made
 from csi_driver.agent.pools import describe, figures
 from csi_driver.errors import Incompatible, InternalError, NoCapacity
@@ -31,11 +31,18 @@ mkfs, which we never force, would refuse to go over them."""
 
 async def claim(context: AgentContext, spec: VolumeSpec) -> Volume:
     """The volume, made and formatted, not yet committed. The same claim again finds or finishes it."""
+    await clone.prepare(context, spec)
     async with context.locks[context.pool(spec.pool).vg]:
         found = await context.look(spec.id, within=RECENT)
         new = found is None
         if found is None:
             await _create(context, spec)
+            found = await context.look(spec.id)
+        elif spec.source and found.volume.content is Content.CLAIMED and found.lv.size < spec.size:
+            # A crash has come before the last step of ``clone.make``.
+            context.made.pop(spec.id, None)
+            size = round_up(spec.size, found.group.extent)
+            await clone.grow(context, str(spec.id), group=found.group, now=found.lv.size, size=size)
             found = await context.look(spec.id)
     if found is None:
         raise InternalError(f"volume {spec.id} is not there after it was made")
@@ -110,7 +117,9 @@ async def _create(context: AgentContext, spec: VolumeSpec) -> None:
     _check_room(pool, spec.layout, size)
     marks = tags.of(spec, cluster=context.cluster, created=int(context.doors.host.now()))
     name, lvm = str(spec.id), context.doors.lvm
-    if spec.layout is Layout.THIN:
+    if spec.source is not None:
+        await clone.make(context, spec, spec.source, group=group, size=size, marks=marks)
+    elif spec.layout is Layout.THIN:
         # What LVM calls active may be a pool that never held a volume, which the kernel does not know as a pool yet.
         up = await context.doors.dm.find(pool_name(group.name, settings.thin_pool)) is not None
         await lvm.create_thin(name, vg=group.name, pool=settings.thin_pool, size=size, tags=marks, pool_is_up=up)

@@ -31,9 +31,10 @@ async def extend(context: AgentContext, volume: VolumeId, size: int) -> Volume:
         raise NotFound(f"node {context.node} has no volume {volume}")
     async with context.locks[found.group.name]:
         found = await _grow(context, volume, size)
-    if found.volume.layout is Layout.THIN:
-        await device.follow(context, found)
-    else:
+        if found.volume.layout is Layout.THIN:
+            # Under the lock, as the volume's own device is suspended for a moment: nobody may cut it then.
+            await device.follow(context, found)
+    if found.volume.layout is not Layout.THIN:
         # Only then it is part of the volume: ``tags.volume`` leaves out what is not clean.
         await claim.clear(context, volume, found.lv.size)
         found = await _there(context, volume)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool
 from csi_driver.model.publication import Publication
+from csi_driver.model.snapshot import Snapshot
 from csi_driver.model.volume import Volume
 
 BACKLOG = 1000
@@ -16,17 +17,18 @@ BACKLOG = 1000
 
 
 class Picture:
-    """Holds pools, volumes and publications; every change reaches every watcher, in order."""
+    """Holds pools, volumes, snapshots and publications; every change reaches every watcher, in order."""
 
     def __init__(self) -> None:
         self._info: AgentInfo | None = None
         self._pools: tuple[Pool, ...] = ()
         self._volumes: dict[VolumeId, Volume] = {}
+        self._snapshots: dict[SnapshotId, Snapshot] = {}
         self._publications: dict[tuple[VolumeId, str], PublicationRef] = {}
         self._held: tuple[tuple[VolumeId, int], ...] = ()
         self._wanted: tuple[VolumeId, ...] = ()
         self._watchers: set[asyncio.Queue[Change | None]] = set()
-        self._touched: set[VolumeId] = set()
+        self._touched: set[VolumeId | SnapshotId] = set()
 
     @property
     def pools(self) -> tuple[Pool, ...]:
@@ -78,6 +80,29 @@ class Picture:
         if self._volumes.pop(volume, None) is not None:
             self._tell(Change(volumes_gone=(volume,)))
 
+    def set_snapshots(self, snapshots: tuple[Snapshot, ...]) -> None:
+        """All snapshots, likewise."""
+        new = {each.id: each for each in snapshots if each.id not in self._touched}
+        new |= {identity: each for identity, each in self._snapshots.items() if identity in self._touched}
+        changed = tuple(each for each in new.values() if self._snapshots.get(each.id) != each)
+        gone = tuple(identity for identity in self._snapshots if identity not in new)
+        self._snapshots = new
+        if changed or gone:
+            self._tell(Change(snapshots=changed, snapshots_gone=gone))
+
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        """One snapshot that is there."""
+        self._touched.add(snapshot.id)
+        if self._snapshots.get(snapshot.id) != snapshot:
+            self._snapshots[snapshot.id] = snapshot
+            self._tell(Change(snapshots=(snapshot,)))
+
+    def drop_snapshot(self, snapshot: SnapshotId) -> None:
+        """A snapshot that is gone."""
+        self._touched.add(snapshot)
+        if self._snapshots.pop(snapshot, None) is not None:
+            self._tell(Change(snapshots_gone=(snapshot,)))
+
     def put_publication(self, publication: Publication) -> None:
         """A publication that stands in the journal."""
         ref = reference(publication)
@@ -113,6 +138,7 @@ class Picture:
             info=self._info,
             pools=self._pools,
             volumes=tuple(self._volumes.values()),
+            snapshots=tuple(self._snapshots.values()),
             publications=tuple(self._publications.values()),
             held=self._held,
             wanted=self._wanted,

@@ -50,6 +50,13 @@ def describe(settings: PoolSettings, group: VolumeGroup, node: str) -> Pool:
     )
 
 
+def snapshot_room(settings: PoolSettings, size: int) -> int:
+    """What snapshots of ``size`` bytes in all take of the bytes that may be promised. Rounded up: at a share of 1 not
+    a byte may be missing.
+    """
+    return -int(-size * settings.snapshot_share // 1)
+
+
 def missing(settings: PoolSettings, node: str, problem: str) -> Pool:
     """A pool whose volume group cannot be read: nothing can be made there."""
     return Pool(
@@ -73,9 +80,7 @@ def figures(pool: Pool) -> str:
 def _promised(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | None) -> int:
     inside = [lv for lv in group.volumes if thin and lv.pool == thin.name]
     snapshots = sum(lv.size for lv in inside if lv.name.startswith(SNAPSHOT))
-    # Rounded up: at a share of 1 not a byte may be missing.
-    share = -int(-snapshots * settings.snapshot_share // 1)
-    return sum(lv.size for lv in inside if not lv.name.startswith(SNAPSHOT)) + share
+    return sum(lv.size for lv in inside if not lv.name.startswith(SNAPSHOT)) + snapshot_room(settings, snapshots)
 
 
 def _legged(settings: PoolSettings, group: VolumeGroup, *, stripes: int = 1, copies: int = 1) -> int | None:

@@ -42,8 +42,10 @@ async def put_up(context: AgentContext, found: Found) -> None:
     if not entries:
         return
     devno = await device.open_volume(context, found)
-    if found.volume.layout is Layout.THIN:
-        await device.follow(context, found)
+    if found.volume.layout is Layout.THIN and await context.doors.devices.size(devno) < found.lv.size:
+        # Its device is suspended for a moment: nobody may cut it then (``agent.cut``).
+        async with context.locks[found.group.name]:
+            await device.follow(context, found)
     (first, *_), volume = entries, found.volume.id
     local = first.request.transport is Transport.LOCAL
     wrapped = await wrapper.ensure(

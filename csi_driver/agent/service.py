@@ -8,14 +8,28 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
-from csi_driver.agent import claim, commit, delete, extend, find, pools, publish, restore, tags, teardown, unpublish
+from csi_driver.agent import (
+    claim,
+    commit,
+    delete,
+    extend,
+    find,
+    pools,
+    publish,
+    restore,
+    snapshot,
+    tags,
+    teardown,
+    unpublish,
+)
 from csi_driver.agent.context import AgentContext
 from csi_driver.agent.picture import reference
 from csi_driver.errors import DriverError, NotFound
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.volume import Volume, VolumeSpec
 from csi_driver.settings import PoolSettings, check_pools
 
@@ -134,6 +148,23 @@ class Agent:
         """See ``AgentPort``."""
         return await self._job(volume, "extend", size, lambda: extend.extend(self.context, volume, size))
 
+    async def cut(self, spec: SnapshotSpec) -> Snapshot:
+        """See ``AgentPort``. A job of its source: nothing else happens to that meanwhile."""
+        return await self._job(spec.source, "snapshot", spec, lambda: snapshot.snapshot(self.context, spec))
+
+    async def find_snapshots(self, key: str) -> tuple[Snapshot, ...]:
+        """See ``AgentPort``."""
+        return await snapshot.find_snapshots(self.context, key)
+
+    async def get_snapshot(self, identity: SnapshotId) -> Snapshot:
+        """See ``AgentPort``."""
+        return await snapshot.get_snapshot(self.context, identity)
+
+    async def delete_snapshot(self, identity: SnapshotId) -> None:
+        """See ``AgentPort``."""
+        work = snapshot.delete_snapshot
+        await self._job(identity, "delete snapshot", None, lambda: work(self.context, identity))
+
     async def publish(self, request: PublishRequest) -> Publication:
         """See ``AgentPort``."""
         return await self._job(request.volume, "publish", request, lambda: publish.publish(self.context, request))
@@ -168,6 +199,7 @@ class Agent:
         context.picture.begin_look()
         described: list[Pool] = []
         volumes: list[Volume] = []
+        snapshots: list[Snapshot] = []
         for vg in context.offer.groups:
             members = context.offer.in_group(vg)
             try:
@@ -182,12 +214,16 @@ class Agent:
             proven = (tags.volume(lv, node=context.node, cluster=context.cluster) for lv in group.volumes)
             ours = [volume for volume in proven if volume is not None]
             volumes += ours
-            await (context.offer.found(vg) if members or ours else context.offer.lost(vg))
+            proven_cuts = (tags.snapshot(lv, node=context.node, cluster=context.cluster) for lv in group.volumes)
+            cuts = [each for each in proven_cuts if each is not None]
+            snapshots += cuts
+            await (context.offer.found(vg) if members or ours or cuts else context.offer.lost(vg))
         context.picture.set_pools(tuple(described))
         context.picture.set_volumes(tuple(volumes))
+        context.picture.set_snapshots(tuple(snapshots))
 
     async def _job(
-        self, volume: VolumeId, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]
+        self, subject: VolumeId | SnapshotId, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
         async def work_and_look() -> T:
             try:
@@ -195,7 +231,7 @@ class Agent:
             finally:
                 self._stale.set()
 
-        return await self.context.jobs.run(str(volume), verb, request, work_and_look)
+        return await self.context.jobs.run(str(subject), verb, request, work_and_look)
 
     def _look_at_consumer(self) -> None:
         self.context.picture.set_consumer(self._consumer.held(), self._consumer.wanted())

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from csi_driver.host.doors import LogicalVolume
 from csi_driver.model.access import FsType
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId, parse_source
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec, Wipe, WriteCache
 
 PREFIX = "clinker."
@@ -69,6 +70,25 @@ def of(spec: VolumeSpec, *, cluster: str, created: int) -> frozenset[str]:
         "params": spec.params_hash,
         "pvc": f"{spec.pvc_namespace}/{spec.pvc_name}" if spec.pvc_name else "",
         "created": str(created),
+        "source": str(spec.source) if spec.source else "",
+        # It comes with the content.
+        "formatted": spec.fs.value if spec.source and spec.fs else "",
+    }
+    return frozenset(tag(field, value) for field, value in values.items() if value)
+
+
+def of_snapshot(spec: SnapshotSpec, source: Volume, *, cluster: str, created: int) -> frozenset[str]:
+    """The tags that ``lvcreate -s`` writes. ``created`` is Unix seconds."""
+    values = {
+        "v": SCHEMA,
+        "cluster": cluster,
+        "id": str(spec.id),
+        "name": spec.name,
+        "pool": source.pool,
+        "source": str(spec.source),
+        "fs": source.fs.value if source.fs else "",
+        "object": f"{spec.object_namespace}/{spec.object_name}" if spec.object_name else "",
+        "created": str(created),
     }
     return frozenset(tag(field, value) for field, value in values.items() if value)
 
@@ -92,8 +112,7 @@ def volume(lv: LogicalVolume, *, node: str, cluster: str) -> Volume | None:
     """The volume that ``lv`` is, or None when it is not proven to be one of this cluster."""
     told = fields(lv.tags)
     identity = VolumeId.parse(lv.name)
-    ours = told.get("v") == SCHEMA and told.get("cluster") == cluster and told.get("id") == lv.name
-    if identity is None or not ours:
+    if identity is None or not _ours(lv, told, cluster):
         return None
     size = lv.size
     if told.get("layout") != Layout.THIN and told.get("content") == Content.READY:
@@ -120,6 +139,7 @@ def volume(lv: LogicalVolume, *, node: str, cluster: str) -> Volume | None:
             formatted="formatted" in told,
             created=int(told["created"]),
             condition=condition(lv),
+            source=parse_source(told.get("source", "")),
         )
     except (KeyError, ValueError):
         return None
@@ -134,3 +154,32 @@ def condition(lv: LogicalVolume) -> str:
     if lv.sync_percent is not None and lv.sync_percent < 100:
         return f"{lv.layout}: {lv.sync_percent:.0f} % of it is on all its disks"
     return ""
+
+
+def snapshot(lv: LogicalVolume, *, node: str, cluster: str) -> Snapshot | None:
+    """The snapshot that ``lv`` is, or None when it is not proven to be one of this cluster."""
+    told = fields(lv.tags)
+    identity, source = SnapshotId.parse(lv.name), VolumeId.parse(told.get("source", ""))
+    if identity is None or source is None or not _ours(lv, told, cluster):
+        return None
+    namespace, _, name = told.get("object", "").partition("/")
+    try:
+        return Snapshot(
+            id=identity,
+            name=told["name"],
+            source=source,
+            object_namespace=namespace,
+            object_name=name,
+            node=node,
+            vg=lv.vg,
+            pool=told["pool"],
+            size=lv.size,
+            fs=FsType(told["fs"]) if "fs" in told else None,
+            created=int(told["created"]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _ours(lv: LogicalVolume, told: Mapping[str, str], cluster: str) -> bool:
+    return told.get("v") == SCHEMA and told.get("cluster") == cluster and told.get("id") == lv.name

@@ -41,8 +41,8 @@ async def settle(context: Context, order: Order) -> Volume:
     for _ in range(ROUNDS):
         seen = await look(context, order.key)
         _check_unseen(context, order, seen, known)
-        committed = [volume for volume in seen.volumes if volume.content is not Content.CLAIMED]
-        claims = sorted((each for each in seen.volumes if each.content is Content.CLAIMED), key=lambda each: each.id)
+        committed = [volume for volume in seen.found if volume.content is not Content.CLAIMED]
+        claims = sorted((each for each in seen.found if each.content is Content.CLAIMED), key=lambda each: each.id)
         if committed:
             return await _existing(context, order, committed, claims)
         fitting = [claim for claim in claims if not _differences(context, order, claim)]
@@ -79,7 +79,7 @@ def _committed(context: Context, order: Order) -> dict[VolumeId, str]:
     return known
 
 
-def _check_unseen(context: Context, order: Order, seen: Seen, known: Mapping[VolumeId, str]) -> None:
+def _check_unseen(context: Context, order: Order, seen: Seen[Volume], known: Mapping[VolumeId, str]) -> None:
     """A node that does not answer stops nothing, unless it is known to hold just this volume."""
     if not seen.answered:
         raise Unavailable(f"no node answers: {seen.silence() or 'there is none'}")

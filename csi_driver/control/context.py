@@ -34,3 +34,5 @@ class Context:
     attempts: Attempts = field(default_factory=Attempts)
     jobs: Jobs = field(default_factory=Jobs)
     """Creations that run in this process, by the key of the name."""
+    cutting: set[str] = field(default_factory=set)
+    """Keys of the names of snapshots that are being cut by this process."""

@@ -42,4 +42,5 @@ async def _create(context: Context, order: Order) -> VolumeView:
             # A node that was never heard is only about to join: kubelet, and so the caller, does not know it yet.
             registered=(state.labels for state in context.fleet.nodes() if state.info is not None),
         ),
+        source=volume.source,
     )

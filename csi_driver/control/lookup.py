@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from csi_driver.control.context import Context
 from csi_driver.errors import DriverError, NotFound, Unavailable
@@ -14,14 +15,15 @@ from csi_driver.model.ids import VolumeId
 from csi_driver.model.volume import Content, Volume
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Generic[T]):
     """What the nodes said just now: those that answered, and why the others did not."""
 
-    volumes: tuple[Volume, ...]
+    found: tuple[T, ...]
     answered: frozenset[str]
     silent: Mapping[str, str]
 
@@ -32,9 +34,9 @@ class Seen:
         return ", ".join(shown) + more
 
 
-async def look(context: Context, key: str) -> Seen:
+async def look(context: Context, key: str) -> Seen[Volume]:
     """Every volume of a name, claims too: asked of every node that answers, all at once."""
-    return await _ask(context, lambda agent: agent.find(key))
+    return await ask(context, lambda agent: agent.find(key))
 
 
 async def find_owner(context: Context, volume: VolumeId) -> str | None:
@@ -85,21 +87,21 @@ async def _search(context: Context, volume: VolumeId) -> Volume | None:
         except NotFound:
             return ()
 
-    seen = await _ask(context, get)
-    if seen.volumes:
-        return seen.volumes[0]
+    seen = await ask(context, get)
+    if seen.found:
+        return seen.found[0]
     if seen.silent:
         raise Unavailable(f"volume {volume} may lie on a node that does not answer: {seen.silence()}")
     return None
 
 
-async def _ask(context: Context, verb: Callable[[AgentPort], Awaitable[tuple[Volume, ...]]]) -> Seen:
+async def ask(context: Context, verb: Callable[[AgentPort], Awaitable[tuple[T, ...]]]) -> Seen[T]:
     """One question to every node at once. Who is too slow, or has trouble, counts as silent."""
     await context.fleet.wait_settled()
     silent = {state.name: state.silence for state in context.fleet.silent()}
     names = [state.name for state in context.fleet.answering()]
 
-    async def one(name: str) -> tuple[Volume, ...] | None:
+    async def one(name: str) -> tuple[T, ...] | None:
         try:
             async with asyncio.timeout(context.patience.look):
                 return await verb(context.fleet.agent(name))
@@ -111,7 +113,7 @@ async def _ask(context: Context, verb: Callable[[AgentPort], Awaitable[tuple[Vol
 
     answers = dict(zip(names, await asyncio.gather(*map(one, names)), strict=True))
     return Seen(
-        volumes=tuple(volume for answer in answers.values() for volume in answer or ()),
+        found=tuple(each for answer in answers.values() for each in answer or ()),
         answered=frozenset(name for name, answer in answers.items() if answer is not None),
         silent=silent,
     )

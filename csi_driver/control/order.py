@@ -10,7 +10,7 @@ from csi_driver.control.requests import CreateVolume
 from csi_driver.errors import OutOfRange
 from csi_driver.model import mkfs
 from csi_driver.model.access import AccessType, FsType
-from csi_driver.model.ids import VolumeId, volume_key
+from csi_driver.model.ids import SourceId, VolumeId, parse_source, volume_key
 from csi_driver.model.parameters import Access, Parameters, parse
 from csi_driver.model.sizes import DEFAULT_VOLUME_SIZE, MIB, MINIMUM_VOLUME_SIZE, show
 from csi_driver.model.topology import Topology
@@ -19,6 +19,16 @@ from csi_driver.scheduler.request import Request
 
 SMALLEST: Mapping[FsType, int] = {FsType.XFS: 300 * MIB}
 """mkfs.xfs refuses less (mkfs.xfs(8))."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What has to be known of a source to place what is made from it."""
+
+    node: str
+    pool: str
+    size: int
+    fs: FsType | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +42,10 @@ class Order:
     limits: Limits
     parameters: Parameters
     topology: Topology
+    asked_source: str = ""
+    """As the request names it; empty: it begins empty."""
+    origin: Origin | None = None
+    """Filled in when the volume has to be made (``control.sources``)."""
 
     @classmethod
     def of(cls, request: CreateVolume) -> Order:
@@ -47,10 +61,16 @@ class Order:
             limits=checks.limits(request.limits),
             parameters=parse(request.parameters, request.mutable_parameters),
             topology=request.topology,
+            asked_source=request.source,
         )
         order.check_size()
         mkfs.check(order.made_fs, order.parameters.mkfs_options)
         return order
+
+    @property
+    def source(self) -> SourceId | None:
+        """What it is made from; None too when the request names what cannot be."""
+        return parse_source(self.asked_source)
 
     @property
     def key(self) -> str:
@@ -59,7 +79,9 @@ class Order:
 
     @property
     def made_fs(self) -> FsType | None:
-        """The file system that is made when the volume is."""
+        """The file system that is made when the volume is, or that comes with its content."""
+        if self.origin is not None:
+            return self.origin.fs
         return (self.fs or checks.DEFAULT_FS) if self.access is AccessType.MOUNT else None
 
     @property
@@ -70,13 +92,18 @@ class Order:
     @property
     def least(self) -> int:
         """The smallest size that will do, in bytes."""
+        if self.origin is not None:
+            return max(self.limits.required or 0, self.origin.size)
         return max(self.limits.required or 0, self.smallest)
 
     def check_size(self) -> None:
         """Raises OutOfRange when the limit is too small for any volume of this kind, or the size for its file system.
 
         A small size without a limit is rounded up instead, unless the user names a file system that needs far more.
+        What is made from a source is as large as that at least (``control.sources``).
         """
+        if self.asked_source:
+            return
         what = f"an {self.made_fs} volume" if self.made_fs else "a block volume"
         required = self.limits.required if self.made_fs in SMALLEST else None
         for bound in (self.limits.limit, required):
@@ -85,7 +112,8 @@ class Order:
 
     def request(self) -> Request:
         """As the scheduler is asked."""
-        aimed = self.limits.required or min(DEFAULT_VOLUME_SIZE, self.limits.limit or DEFAULT_VOLUME_SIZE)
+        default = self.origin.size if self.origin else DEFAULT_VOLUME_SIZE
+        aimed = self.limits.required or min(default, self.limits.limit or default)
         return Request(
             size=max(aimed, self.least),
             least=self.least,
@@ -94,6 +122,7 @@ class Order:
             access=self.parameters.access,
             pool=self.parameters.pool,
             topology=self.topology,
+            source=f"{self.origin.node}/{self.origin.pool}" if self.origin else "",
         )
 
     def spec(self, copy: str, *, size: int, pool: str) -> VolumeSpec:
@@ -111,6 +140,7 @@ class Order:
             params_hash=self.parameters.params_hash,
             pvc_namespace=self.parameters.pvc_namespace,
             pvc_name=self.parameters.pvc_name,
+            source=self.source,
         )
 
     def differences(self, volume: Volume, labels: Mapping[str, str], *, exported: bool) -> tuple[str, ...]:
@@ -121,6 +151,8 @@ class Order:
         found = []
         if volume.name != self.name:
             found.append(f"its name is {volume.name!r}")
+        if str(volume.source or "") != self.asked_source:
+            found.append(f"it was made from {volume.source or 'nothing'}")
         if not self.limits.admits(volume.size):
             found.append(f"its size is {volume.size} bytes ({show(volume.size)})")
         if volume.access is not self.access:

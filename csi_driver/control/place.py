@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 from csi_driver.control.context import Context
-from csi_driver.control.order import Order
+from csi_driver.control.order import Order, Origin
 from csi_driver.control.placement import impossible, views
+from csi_driver.control.sources import with_origin
 from csi_driver.errors import DriverError, InternalError, NoCapacity, NotFound, Unavailable
 from csi_driver.model.volume import Volume, VolumeSpec
 
@@ -20,6 +22,7 @@ async def place(context: Context, order: Order) -> Volume:
     open_claim = await _join(context, order)
     if open_claim is not None:
         return open_claim
+    order = await with_origin(context, order)
     decision = context.scheduler.decide(order.request(), views(context, order.parameters.layout))
     log.info("placing", extra={"volume_name": order.name, "why": decision.why})
     if not decision.candidates:
@@ -31,6 +34,8 @@ async def place(context: Context, order: Order) -> Volume:
         try:
             return await _claim(context, pool.node, spec)
         except (NoCapacity, NotFound, Unavailable, InternalError) as error:
+            if order.origin is not None and isinstance(error, NotFound):
+                raise  # its source went away meanwhile, and there is no other place for it
             log.warning("claim failed", extra={"volume": str(spec.id), "node": pool.node, "error": str(error)})
             failed.append((candidate.view.name, error))
     raise _verdict(failed, decision.why)
@@ -42,6 +47,9 @@ async def _join(context: Context, order: Order) -> Volume | None:
     if attempt is None:
         return None
     node, spec = attempt
+    if order.asked_source:
+        # The source may be gone by now, which must not stop what was begun with it.
+        order = dataclasses.replace(order, origin=Origin(node=node, pool=spec.pool, size=spec.size, fs=spec.fs))
     if spec != order.spec(spec.id.copy, size=spec.size, pool=spec.pool) or not order.limits.admits(spec.size):
         return None
     try:
@@ -67,6 +75,10 @@ async def _claim(context: Context, node: str, spec: VolumeSpec) -> Volume:
             context.attempts.end(spec.id.key)
             raise
     context.attempts.end(spec.id.key)
+    if volume.source != spec.source:
+        # An agent from before there were sources made it empty.
+        await _undo(context, node, spec)
+        raise Unavailable(f"the agent of node {node} is too old to make a volume from {spec.source}")
     return volume
 
 

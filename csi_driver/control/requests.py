@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from csi_driver.model.access import Capability
+from csi_driver.model.ids import SourceId
 from csi_driver.model.publication import PublishContext
 from csi_driver.model.topology import Segment, Topology
 from csi_driver.model.volume import Limits
@@ -24,14 +25,13 @@ class VolumeView:
     """CSI ``accessible_topology``; empty: usable from everywhere."""
     published: tuple[str, ...] = ()
     """CSI ``published_node_ids``, sorted."""
+    source: SourceId | None = None
+    """CSI ``content_source``: the snapshot or volume that it was made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateVolume:
-    """CSI ``CreateVolumeRequest``. The answer is a VolumeView.
-
-    A content source is refused by ``rpc`` until it is offered.
-    """
+    """CSI ``CreateVolumeRequest``. The answer is a VolumeView."""
 
     name: str
     capabilities: tuple[Capability, ...]
@@ -39,6 +39,8 @@ class CreateVolume:
     parameters: Mapping[str, str] = field(default_factory=dict)
     mutable_parameters: Mapping[str, str] = field(default_factory=dict)
     topology: Topology = Topology()
+    source: str = ""
+    """Id of the snapshot or volume that it is made from; of unknown form it names nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,3 +153,57 @@ class CapacityView:
 
     available: int
     maximum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotView:
+    """A snapshot as CSI shows it; ready to use from the first moment."""
+
+    id: str
+    source: str
+    """Id of the volume that was cut, which may be gone."""
+    size: int
+    """Bytes: what a volume made from it has at least."""
+    created: int
+    """Unix seconds of the cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateSnapshot:
+    """CSI ``CreateSnapshotRequest``. The answer is a SnapshotView."""
+
+    name: str
+    source: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSnapshot:
+    """CSI ``DeleteSnapshotRequest``; no answer."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetSnapshot:
+    """CSI ``GetSnapshotRequest``. The answer is a SnapshotView."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSnapshots:
+    """CSI ``ListSnapshotsRequest``; ``maximum`` 0: all; the filters, where given, all hold."""
+
+    maximum: int = 0
+    token: str = ""
+    id: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotPage:
+    """CSI ``ListSnapshotsResponse``; an empty ``token`` says that this is the last page."""
+
+    snapshots: tuple[SnapshotView, ...]
+    token: str = ""

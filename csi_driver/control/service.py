@@ -11,21 +11,30 @@ from csi_driver.control.listing import get_volume, list_volumes
 from csi_driver.control.publish import publish_volume
 from csi_driver.control.requests import (
     CapacityView,
+    CreateSnapshot,
     CreateVolume,
+    DeleteSnapshot,
     DeleteVolume,
     Expanded,
     ExpandVolume,
     GetCapacity,
+    GetSnapshot,
     GetVolume,
+    ListSnapshots,
     ListVolumes,
     Published,
     PublishVolume,
+    SnapshotPage,
+    SnapshotView,
     UnpublishVolume,
     ValidateCapabilities,
     Validated,
     VolumePage,
     VolumeView,
 )
+from csi_driver.control.snapshot_create import create_snapshot
+from csi_driver.control.snapshot_delete import delete_snapshot
+from csi_driver.control.snapshot_listing import get_snapshot, list_snapshots
 from csi_driver.control.unpublish import unpublish_volume
 from csi_driver.control.validate import validate_capabilities
 
@@ -73,3 +82,15 @@ class Controller:
 
     async def get_capacity(self, request: GetCapacity) -> CapacityView:
         return get_capacity(self._context, request)
+
+    async def create_snapshot(self, request: CreateSnapshot) -> SnapshotView:
+        return await create_snapshot(self._context, request)
+
+    async def delete_snapshot(self, request: DeleteSnapshot) -> None:
+        await delete_snapshot(self._context, request)
+
+    async def list_snapshots(self, request: ListSnapshots) -> SnapshotPage:
+        return await list_snapshots(self._context, request)
+
+    async def get_snapshot(self, request: GetSnapshot) -> SnapshotView:
+        return await get_snapshot(self._context, request)

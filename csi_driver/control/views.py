@@ -13,4 +13,4 @@ ACCESS_KEY = "access"
 def show_volume(context: Context, volume: Volume) -> VolumeView:
     """The volume with the nodes it is published to, as its own node told."""
     published = context.fleet.node(volume.node).consumers(volume.id)
-    return VolumeView(id=str(volume.id), size=volume.size, published=published)
+    return VolumeView(id=str(volume.id), size=volume.size, published=published, source=volume.source)

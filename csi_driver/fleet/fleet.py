@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from csi_driver.errors import InvalidRequest, NotFound, Unavailable
 from csi_driver.fleet.port import AgentPort
-from csi_driver.fleet.state import NodeState, apply, without_publication, without_volume
+from csi_driver.fleet.state import NodeState, apply, without_publication, without_snapshot, without_volume
 from csi_driver.fleet.watcher import Timing, Watcher
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import Change, PublicationRef
+from csi_driver.model.snapshot import Snapshot
 from csi_driver.model.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -187,6 +188,13 @@ class Fleet:
                 return state.name
         return None
 
+    def locate_snapshot(self, snapshot: SnapshotId) -> str | None:
+        """Likewise for a snapshot."""
+        for state in self._states.values():
+            if snapshot in state.snapshots:
+                return state.name
+        return None
+
     def initiator_twins(self, name: str) -> tuple[str, ...]:
         """The other nodes that report the same iSCSI initiator name as this one."""
         own = self.node(name).initiator
@@ -204,6 +212,17 @@ class Fleet:
         """The volume is gone, as its agent has just answered."""
         if (node := self.locate(volume)) is not None:
             self._states[node] = without_volume(self._states[node], volume)
+
+    def learn_snapshot(self, snapshot: Snapshot) -> None:
+        """The snapshot is there, as its agent has just answered."""
+        state = self._states.get(snapshot.node)
+        if state is not None and state.snapshots.get(snapshot.id) != snapshot:
+            self._update(snapshot.node, Change(snapshots=(snapshot,)))
+
+    def forget_snapshot(self, snapshot: SnapshotId) -> None:
+        """The snapshot is gone, as its agent has just answered."""
+        if (node := self.locate_snapshot(snapshot)) is not None:
+            self._states[node] = without_snapshot(self._states[node], snapshot)
 
     def learn_publication(self, owner: str, ref: PublicationRef) -> None:
         """The agent of ``owner`` has just published it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.volume import Volume, VolumeSpec
 from csi_driver.settings import PoolSettings
 
@@ -42,8 +43,9 @@ class AgentPort(Protocol):
     async def claim(self, spec: VolumeSpec) -> Volume:
         """Make the volume, its file system too, with content CLAIMED; the same claim again finds it.
 
-        NoCapacity when the pool has no room under its lock, NotFound when there is no such pool,
-        Incompatible when the id exists with other properties.
+        NoCapacity when the pool has no room under its lock, NotFound when there is no such pool or its source is not
+        in it, Incompatible when the id exists with other properties, InvalidRequest and OutOfRange when its source is
+        of another kind or larger.
         """
         ...
 
@@ -85,6 +87,26 @@ class AgentPort(Protocol):
 
     async def publications(self, volume: VolumeId) -> tuple[PublicationRef, ...]:
         """Who may use the volume, by the journal, now; nobody when it is not here."""
+        ...
+
+    async def cut(self, spec: SnapshotSpec) -> Snapshot:
+        """The snapshot of this name, cut now if there is none yet, of a volume that is here, in use or not.
+
+        NotFound when the volume is not here; Incompatible when the name belongs to a snapshot of another volume;
+        InvalidRequest when it is thick; NoCapacity when the pool has no room.
+        """
+        ...
+
+    async def find_snapshots(self, key: str) -> tuple[Snapshot, ...]:
+        """Every snapshot of the name with this key, read now."""
+        ...
+
+    async def get_snapshot(self, identity: SnapshotId) -> Snapshot:
+        """The snapshot, read now. NotFound."""
+        ...
+
+    async def delete_snapshot(self, identity: SnapshotId) -> None:
+        """Remove the snapshot; fine when absent. What was made from it, and its source, stay."""
         ...
 
     # -- where the pods are

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool
+from csi_driver.model.snapshot import Snapshot
 from csi_driver.model.topology import NODE_KEY
 from csi_driver.model.volume import Content, Volume
 
@@ -24,12 +25,13 @@ class NodeState:
     info: AgentInfo | None = None
     pools: tuple[Pool, ...] = ()
     volumes: Mapping[VolumeId, Volume] = field(default_factory=dict)
+    snapshots: Mapping[SnapshotId, Snapshot] = field(default_factory=dict)
     publications: Mapping[tuple[VolumeId, str], PublicationRef] = field(default_factory=dict)
     held: Mapping[VolumeId, int] = field(default_factory=dict)
     """As a consumer: the number of the publication that it holds something of, by volume."""
     wanted: frozenset[VolumeId] = frozenset()
-    gone: frozenset[VolumeId] = frozenset()
-    """Volumes that a verb of ours saw go and the inventory has not yet told of; an id never comes twice."""
+    gone: frozenset[VolumeId | SnapshotId] = frozenset()
+    """What a verb of ours saw go and the inventory has not yet told of; an id never comes twice."""
     ended: Mapping[tuple[VolumeId, str], int] = field(default_factory=dict)
     """The same of publications, by the number that ended."""
 
@@ -71,6 +73,7 @@ def apply(state: NodeState, change: Change) -> NodeState:
     """
     base = NodeState(name=state.name, withheld=state.withheld, info=state.info) if change.full else state
     volumes, publications = dict(base.volumes), dict(base.publications)
+    snapshots = {**base.snapshots, **{each.id: each for each in change.snapshots if each.id not in base.gone}}
     gone, ended = set(base.gone), dict(base.ended)
     for volume in change.volumes:
         if volume.id not in gone:
@@ -81,6 +84,9 @@ def apply(state: NodeState, change: Change) -> NodeState:
     for identity in change.volumes_gone:
         volumes.pop(identity, None)
         gone.discard(identity)
+    for snapshot in change.snapshots_gone:
+        snapshots.pop(snapshot, None)
+        gone.discard(snapshot)
     for key in change.publications_gone:
         publications.pop(key, None)
         ended.pop(key, None)
@@ -90,6 +96,7 @@ def apply(state: NodeState, change: Change) -> NodeState:
         info=change.info or base.info,
         pools=base.pools if change.pools is None else change.pools,
         volumes=volumes,
+        snapshots=snapshots,
         publications=publications,
         held=base.held if change.held is None else dict(change.held),
         wanted=base.wanted if change.wanted is None else frozenset(change.wanted),
@@ -107,6 +114,14 @@ def without_volume(state: NodeState, volume: VolumeId) -> NodeState:
             state = without_publication(state, volume, node)
     volumes = {identity: each for identity, each in state.volumes.items() if identity != volume}
     return replace(state, volumes=volumes, gone=state.gone | {volume})
+
+
+def without_snapshot(state: NodeState, snapshot: SnapshotId) -> NodeState:
+    """The picture after its agent answered that the snapshot is gone."""
+    if snapshot not in state.snapshots:
+        return state
+    snapshots = {identity: each for identity, each in state.snapshots.items() if identity != snapshot}
+    return replace(state, snapshots=snapshots, gone=state.gone | {snapshot})
 
 
 def without_publication(state: NodeState, volume: VolumeId, node: str) -> NodeState:

@@ -88,6 +88,25 @@ async def drain(dm: Dm, name: str) -> None:
     await _swap(dm, device)
 
 
+async def freeze(dm: Dm, name: str) -> None:
+    """Hold all I/O of the wrapper until ``thaw``, the file system on it frozen, its journal empty. NotFound if absent.
+
+    To the end even when the caller is cancelled: who called must let go again.
+    """
+    await asyncio.shield(asyncio.ensure_future(dm.suspend(name, freeze=True)))
+
+
+async def thaw(dm: Dm, name: str) -> None:
+    """Let go what ``freeze`` holds; fine when nothing is held, or when the wrapper has gone meanwhile."""
+
+    async def let_go() -> None:
+        device = await dm.find(name)
+        if device is not None and device.suspended:
+            await dm.resume(name)
+
+    await asyncio.shield(asyncio.ensure_future(let_go()))
+
+
 async def sever(dm: Dm, name: str, number: int) -> None:
     """The local fence: whoever holds the wrapper of publication ``number`` gets errors from now on (mechanisms.md 1).
 

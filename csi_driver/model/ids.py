@@ -1,4 +1,4 @@
-"""Names of volumes: how they are made and what is derived from them.
+"""Names of volumes and snapshots: how they are made and what is derived from them.
 
 A volume's id is ``vol-<key>-<copy>``. The key is a hash of the CSI name, so that a name is found again without
 a table; the copy is drawn anew each time the name is placed, so that a name used again never meets an old
@@ -18,11 +18,13 @@ COPY_LENGTH = 8
 IQN_PREFIX = "iqn.2026-11.io.clinker:"
 DM_UUID_PREFIX = "CLINKER-"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-_ID = re.compile(rf"vol-([a-z2-7]{{{KEY_LENGTH}}})-([a-z2-7]{{{COPY_LENGTH}}})")
+_TAIL = rf"([a-z2-7]{{{KEY_LENGTH}}})-([a-z2-7]{{{COPY_LENGTH}}})"
+_ID = re.compile(f"vol-{_TAIL}")
+_SNAPSHOT = re.compile(f"snap-{_TAIL}")
 
 
 def volume_key(name: str) -> str:
-    """The key of a CSI volume name: 26 base32 characters (130 bits) of its SHA-256."""
+    """The key of a CSI name, of a volume or of a snapshot: 26 base32 characters (130 bits) of its SHA-256."""
     digest = hashlib.sha256(name.encode()).digest()
     return base64.b32encode(digest).decode().lower()[:KEY_LENGTH]
 
@@ -75,3 +77,29 @@ class VolumeId:
     def consumer_device(self) -> str:
         """The dm name on an iSCSI consumer; differs from the owner's wrapper, as an owner may consume too."""
         return f"{self}-iscsi"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SnapshotId:
+    """One snapshot, for ever; made as a volume's id is. Its text is the LV name."""
+
+    key: str
+    copy: str
+
+    def __str__(self) -> str:
+        return f"snap-{self.key}-{self.copy}"
+
+    @classmethod
+    def parse(cls, text: str) -> SnapshotId | None:
+        """The id that ``text`` spells, or None: an id of unknown form names nothing (CSI spec, errors)."""
+        match = _SNAPSHOT.fullmatch(text)
+        return cls(match[1], match[2]) if match else None
+
+
+SourceId = VolumeId | SnapshotId
+"""What a volume may be made from."""
+
+
+def parse_source(text: str) -> SourceId | None:
+    """The volume or the snapshot that ``text`` names, or None."""
+    return VolumeId.parse(text) or SnapshotId.parse(text)

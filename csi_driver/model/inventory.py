@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from csi_driver.model.access import AccessMode
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.pool import Pool
 from csi_driver.model.publication import Transport
+from csi_driver.model.snapshot import Snapshot
 from csi_driver.model.volume import Volume
 
-API_VERSION = (1, 0)
+API_VERSION = (1, 1)
 """Of the Agent service. One minor apart works both ways; a missing verb is UNAVAILABLE."""
 
 
@@ -52,6 +53,8 @@ class Change:
     pools: tuple[Pool, ...] | None = None
     volumes: tuple[Volume, ...] = ()
     volumes_gone: tuple[VolumeId, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    snapshots_gone: tuple[SnapshotId, ...] = ()
     publications: tuple[PublicationRef, ...] = ()
     publications_gone: tuple[tuple[VolumeId, str], ...] = ()
     held: tuple[tuple[VolumeId, int], ...] | None = None

@@ -1,4 +1,5 @@
-"""StorageClass parameters: one table says what there is; the documentation is made from it too.
+"""Parameters of classes: one table for StorageClasses and one for VolumeSnapshotClasses say what there is; the
+documentation is made from them too.
 
 Keys with Kubernetes' own prefix are its business (external-provisioner adds the claim's name there; GetCapacity gets
 the class unstripped): accepted, and the claim's name is used. Any other unknown key is refused, so that a typo fails.
@@ -20,6 +21,8 @@ from csi_driver.model.volume import Layout, Wipe, WriteCache
 KUBERNETES_PREFIX = "csi.storage.k8s.io/"
 PVC_NAME = KUBERNETES_PREFIX + "pvc/name"
 PVC_NAMESPACE = KUBERNETES_PREFIX + "pvc/namespace"
+SNAPSHOT_NAME = KUBERNETES_PREFIX + "volumesnapshot/name"
+SNAPSHOT_NAMESPACE = KUBERNETES_PREFIX + "volumesnapshot/namespace"
 
 
 class Access(StrEnum):
@@ -141,6 +144,27 @@ def parse(parameters: Mapping[str, str], mutable: Mapping[str, str]) -> Paramete
         pvc_namespace=parameters.get(PVC_NAMESPACE, ""),
         pvc_name=parameters.get(PVC_NAME, ""),
         params_hash=_hash(values),
+    )
+
+
+SNAPSHOT_TABLE: tuple[Parameter, ...] = ()
+"""Every key that a VolumeSnapshotClass may have: a snapshot has nothing to choose, it is what its source was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotParameters:
+    """The parameters of one snapshot class, checked, and which VolumeSnapshot it is for."""
+
+    object_namespace: str = ""
+    object_name: str = ""
+
+
+def parse_snapshot(parameters: Mapping[str, str]) -> SnapshotParameters:
+    """What a VolumeSnapshotClass asks for. Raises InvalidRequest naming the key."""
+    given = {key: value for key, value in parameters.items() if not key.startswith(KUBERNETES_PREFIX)}
+    _refuse_unknown(given, SNAPSHOT_TABLE, "parameter of a snapshot class")
+    return SnapshotParameters(
+        object_namespace=parameters.get(SNAPSHOT_NAMESPACE, ""), object_name=parameters.get(SNAPSHOT_NAME, "")
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from csi_driver.model.access import AccessType, FsType
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SourceId, VolumeId
 
 
 class Layout(StrEnum):
@@ -68,6 +68,8 @@ class VolumeSpec:
     """Of the class parameters that made it: a retry with others is another request (ALREADY_EXISTS)."""
     pvc_namespace: str = ""
     pvc_name: str = ""
+    source: SourceId | None = None
+    """The snapshot or volume whose content it begins with, its file system too; None: it begins empty."""
 
     @property
     def access(self) -> AccessType:

@@ -12,9 +12,10 @@ from grpc import ChannelConnectivity, StatusCode, aio
 from csi_driver.errors import DriverError, InvalidRequest, Kind, StillWorking, Unavailable, by_kind
 from csi_driver.kit import deadline
 from csi_driver.kit.effects import Effects, effect
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.volume import Volume, VolumeSpec
 from csi_driver.rpc import agent_convert as convert
 from csi_driver.rpc import inventory_convert
@@ -134,6 +135,28 @@ class AgentClient:
         """See ``AgentPort``."""
         request = pb.ExtendRequest(id=str(volume), size=size)
         return await self._call(lambda stub: stub.Extend, request, convert.volume_from)
+
+    @effect("agent.cut")
+    async def cut(self, spec: SnapshotSpec) -> Snapshot:
+        """See ``AgentPort``."""
+        return await self._call(lambda stub: stub.Cut, convert.cut_to(spec), convert.snapshot_from)
+
+    async def find_snapshots(self, key: str) -> tuple[Snapshot, ...]:
+        """See ``AgentPort``."""
+        return await self._call(
+            lambda stub: stub.FindSnapshots,
+            pb.FindRequest(key=key),
+            lambda answer: tuple(map(convert.snapshot_from, answer.snapshots)),
+        )
+
+    async def get_snapshot(self, identity: SnapshotId) -> Snapshot:
+        """See ``AgentPort``."""
+        return await self._call(lambda stub: stub.GetSnapshot, pb.SnapshotRef(id=str(identity)), convert.snapshot_from)
+
+    @effect("agent.delete_snapshot")
+    async def delete_snapshot(self, identity: SnapshotId) -> None:
+        """See ``AgentPort``."""
+        await self._call(lambda stub: stub.DeleteSnapshot, pb.SnapshotRef(id=str(identity)), _nothing)
 
     @effect("agent.publish")
     async def publish(self, request: PublishRequest) -> Publication:

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 from csi_driver.errors import InvalidRequest
 from csi_driver.model.access import AccessMode, AccessType, FsType
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, SourceId, VolumeId, parse_source
 from csi_driver.model.publication import Attachment, Publication, PublishRequest, Transport
 from csi_driver.model.secret import Secret
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.volume import Content, Layout, Volume, VolumeSpec, Wipe, WriteCache
 from csi_driver.rpc.gen import agent_pb2 as pb
 
@@ -25,6 +26,22 @@ def id_from(text: str) -> VolumeId:
     parsed = VolumeId.parse(text)
     if parsed is None:
         raise InvalidRequest(f"{text!r} is not the id of a volume")
+    return parsed
+
+
+def snapshot_id_from(text: str) -> SnapshotId:
+    """The snapshot id that ``text`` spells."""
+    parsed = SnapshotId.parse(text)
+    if parsed is None:
+        raise InvalidRequest(f"{text!r} is not the id of a snapshot")
+    return parsed
+
+
+def source_from(text: str) -> SourceId | None:
+    """The snapshot or volume that ``text`` names; None for an empty one."""
+    parsed = parse_source(text)
+    if text and parsed is None:
+        raise InvalidRequest(f"{text!r} is neither the id of a volume nor of a snapshot")
     return parsed
 
 
@@ -55,6 +72,7 @@ def spec_to(spec: VolumeSpec) -> pb.VolumeSpec:
         pvc_namespace=spec.pvc_namespace,
         pvc_name=spec.pvc_name,
         wipe=spec.wipe.value,
+        source=str(spec.source) if spec.source else "",
     )
 
 
@@ -73,6 +91,7 @@ def spec_from(message: pb.VolumeSpec) -> VolumeSpec:
         pvc_name=message.pvc_name,
         # A controller of an older version does not say.
         wipe=enum_from(Wipe, message.wipe) if message.wipe else Wipe.CREATE,
+        source=source_from(message.source),
     )
 
 
@@ -103,12 +122,62 @@ def volume_from(message: pb.Volume) -> Volume:
         pvc_namespace=spec.pvc_namespace,
         pvc_name=spec.pvc_name,
         wipe=spec.wipe,
+        source=spec.source,
         node=message.node,
         vg=message.vg,
         content=enum_from(Content, message.content),
         formatted=message.formatted,
         created=message.created,
         condition=message.condition,
+    )
+
+
+def cut_to(spec: SnapshotSpec) -> pb.SnapshotSpec:
+    return pb.SnapshotSpec(
+        id=str(spec.id),
+        name=spec.name,
+        source=str(spec.source),
+        object_namespace=spec.object_namespace,
+        object_name=spec.object_name,
+    )
+
+
+def cut_from(message: pb.SnapshotSpec) -> SnapshotSpec:
+    return SnapshotSpec(
+        id=snapshot_id_from(message.id),
+        name=message.name,
+        source=id_from(message.source),
+        object_namespace=message.object_namespace,
+        object_name=message.object_name,
+    )
+
+
+def snapshot_to(snapshot: Snapshot) -> pb.Snapshot:
+    return pb.Snapshot(
+        spec=cut_to(snapshot),
+        node=snapshot.node,
+        vg=snapshot.vg,
+        pool=snapshot.pool,
+        size=snapshot.size,
+        fs=snapshot.fs.value if snapshot.fs else "",
+        created=snapshot.created,
+    )
+
+
+def snapshot_from(message: pb.Snapshot) -> Snapshot:
+    spec = cut_from(message.spec)
+    return Snapshot(
+        id=spec.id,
+        name=spec.name,
+        source=spec.source,
+        object_namespace=spec.object_namespace,
+        object_name=spec.object_name,
+        node=message.node,
+        vg=message.vg,
+        pool=message.pool,
+        size=message.size,
+        fs=fs_from(message.fs),
+        created=message.created,
     )
 
 

@@ -100,6 +100,20 @@ class AgentServicer:
     async def Extend(self, request: pb.ExtendRequest, context: Context) -> pb.Volume:
         return convert.volume_to(await self._agent.extend(convert.id_from(request.id), request.size))
 
+    async def Cut(self, request: pb.SnapshotSpec, context: Context) -> pb.Snapshot:
+        return convert.snapshot_to(await self._agent.cut(convert.cut_from(request)))
+
+    async def FindSnapshots(self, request: pb.FindRequest, context: Context) -> pb.SnapshotList:
+        found = await self._agent.find_snapshots(request.key)
+        return pb.SnapshotList(snapshots=map(convert.snapshot_to, found))
+
+    async def GetSnapshot(self, request: pb.SnapshotRef, context: Context) -> pb.Snapshot:
+        return convert.snapshot_to(await self._agent.get_snapshot(convert.snapshot_id_from(request.id)))
+
+    async def DeleteSnapshot(self, request: pb.SnapshotRef, context: Context) -> pb.Done:
+        await self._agent.delete_snapshot(convert.snapshot_id_from(request.id))
+        return pb.Done()
+
     async def Publish(self, request: pb.PublishRequest, context: Context) -> pb.Publication:
         return convert.publication_to(await self._agent.publish(convert.order_from(request)))
 

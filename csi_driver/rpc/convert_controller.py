@@ -9,6 +9,7 @@ from google.protobuf.wrappers_pb2 import Int64Value
 
 from csi_driver.control import requests
 from csi_driver.errors import InvalidRequest
+from csi_driver.model.ids import SnapshotId, SourceId, VolumeId
 from csi_driver.rpc import convert_common as common
 from csi_driver.rpc.gen import csi_pb2 as pb
 
@@ -16,8 +17,7 @@ from csi_driver.rpc.gen import csi_pb2 as pb
 def create_from(message: pb.CreateVolumeRequest) -> requests.CreateVolume:
     name = common.name_from(message.name)
     common.check_capabilities(message.volume_capabilities)
-    if message.HasField("volume_content_source"):
-        raise InvalidRequest("volume_content_source is not offered: this driver makes empty volumes only")
+    source = _source_from(message.volume_content_source) if message.HasField("volume_content_source") else ""
     return requests.CreateVolume(
         name=name,
         capabilities=common.capabilities_from(message.volume_capabilities),
@@ -25,7 +25,32 @@ def create_from(message: pb.CreateVolumeRequest) -> requests.CreateVolume:
         parameters=dict(message.parameters),
         mutable_parameters=dict(message.mutable_parameters),
         topology=common.topology_from(message.accessibility_requirements),
+        source=source,
     )
+
+
+def _source_from(message: pb.VolumeContentSource) -> str:
+    """The id in a content source: a volume's or a snapshot's, as it says."""
+    kind = message.WhichOneof("type")
+    if kind == "snapshot":
+        return _kept(common.required(message.snapshot.snapshot_id, "snapshot_id"), SnapshotId)
+    if kind == "volume":
+        return _kept(common.required(message.volume.volume_id, "volume_id"), VolumeId)
+    raise InvalidRequest("volume_content_source: type is missing; set snapshot or volume")
+
+
+def _kept(text: str, kind: type[VolumeId | SnapshotId]) -> str:
+    """``text``, or what names nothing at all when it is not of its kind."""
+    return text if kind.parse(text) is not None else f"?{text}"
+
+
+def source_to(source: SourceId | None) -> pb.VolumeContentSource | None:
+    if source is None:
+        return None
+    if isinstance(source, SnapshotId):
+        snapshot = pb.VolumeContentSource.SnapshotSource(snapshot_id=str(source))
+        return pb.VolumeContentSource(snapshot=snapshot)
+    return pb.VolumeContentSource(volume=pb.VolumeContentSource.VolumeSource(volume_id=str(source)))
 
 
 def delete_from(message: pb.DeleteVolumeRequest) -> requests.DeleteVolume:
@@ -148,4 +173,5 @@ def volume_to(view: requests.VolumeView) -> pb.Volume:
         volume_id=view.id,
         volume_context=view.context,
         accessible_topology=map(common.segment_to, view.topology),
+        content_source=source_to(view.source),
     )

@@ -7,6 +7,7 @@ from typing import Protocol
 from csi_driver.control import requests
 from csi_driver.errors import InvalidRequest
 from csi_driver.rpc import convert_controller as convert
+from csi_driver.rpc import convert_snapshots as snapshots
 from csi_driver.rpc.gen import csi_pb2 as pb
 from csi_driver.rpc.interceptor import Context
 
@@ -22,6 +23,10 @@ CAPABILITIES = (
     _Rpc.GET_VOLUME,
     _Rpc.SINGLE_NODE_MULTI_WRITER,
     _Rpc.PUBLISH_READONLY,
+    _Rpc.CREATE_DELETE_SNAPSHOT,
+    _Rpc.LIST_SNAPSHOTS,
+    _Rpc.GET_SNAPSHOT,
+    _Rpc.CLONE_VOLUME,
 )
 """What is built, and nothing else: sidecars act on it."""
 
@@ -38,6 +43,10 @@ class ControllerVerbs(Protocol):
     async def list_volumes(self, request: requests.ListVolumes) -> requests.VolumePage: ...
     async def get_volume(self, request: requests.GetVolume) -> requests.VolumeView: ...
     async def get_capacity(self, request: requests.GetCapacity) -> requests.CapacityView: ...
+    async def create_snapshot(self, request: requests.CreateSnapshot) -> requests.SnapshotView: ...
+    async def delete_snapshot(self, request: requests.DeleteSnapshot) -> None: ...
+    async def list_snapshots(self, request: requests.ListSnapshots) -> requests.SnapshotPage: ...
+    async def get_snapshot(self, request: requests.GetSnapshot) -> requests.SnapshotView: ...
 
 
 class ControllerServicer:
@@ -100,3 +109,18 @@ class ControllerServicer:
         self, request: pb.ControllerGetVolumeRequest, context: Context
     ) -> pb.ControllerGetVolumeResponse:
         return convert.got_to(await self._controller.get_volume(convert.get_from(request)))
+
+    async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Context) -> pb.CreateSnapshotResponse:
+        view = await self._controller.create_snapshot(snapshots.create_from(request))
+        return pb.CreateSnapshotResponse(snapshot=snapshots.snapshot_to(view))
+
+    async def DeleteSnapshot(self, request: pb.DeleteSnapshotRequest, context: Context) -> pb.DeleteSnapshotResponse:
+        await self._controller.delete_snapshot(snapshots.delete_from(request))
+        return pb.DeleteSnapshotResponse()
+
+    async def ListSnapshots(self, request: pb.ListSnapshotsRequest, context: Context) -> pb.ListSnapshotsResponse:
+        return snapshots.page_to(await self._controller.list_snapshots(snapshots.list_from(request)))
+
+    async def GetSnapshot(self, request: pb.GetSnapshotRequest, context: Context) -> pb.GetSnapshotResponse:
+        view = await self._controller.get_snapshot(snapshots.get_from(request))
+        return pb.GetSnapshotResponse(snapshot=snapshots.snapshot_to(view))

@@ -6,7 +6,15 @@ from csi_driver.model.access import AccessMode
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool, WhenFull
 from csi_driver.model.publication import Transport
-from csi_driver.rpc.agent_convert import enum_from, id_from, volume_from, volume_to
+from csi_driver.rpc.agent_convert import (
+    enum_from,
+    id_from,
+    snapshot_from,
+    snapshot_id_from,
+    snapshot_to,
+    volume_from,
+    volume_to,
+)
 from csi_driver.rpc.gen import agent_pb2 as pb
 
 
@@ -136,6 +144,8 @@ def change_to(change: Change) -> pb.Change:
         pools=pools,
         volumes=map(volume_to, change.volumes),
         volumes_gone=map(str, change.volumes_gone),
+        snapshots=map(snapshot_to, change.snapshots),
+        snapshots_gone=map(str, change.snapshots_gone),
         publications=map(ref_to, change.publications),
         publications_gone=(pb.UnpublishRequest(id=str(volume), node=node) for volume, node in change.publications_gone),
         wanted=wanted,
@@ -150,6 +160,8 @@ def change_from(message: pb.Change) -> Change:
         pools=tuple(map(pool_from, message.pools.pools)) if message.HasField("pools") else None,
         volumes=tuple(map(volume_from, message.volumes)),
         volumes_gone=tuple(map(id_from, message.volumes_gone)),
+        snapshots=tuple(map(snapshot_from, message.snapshots)),
+        snapshots_gone=tuple(map(snapshot_id_from, message.snapshots_gone)),
         publications=tuple(map(ref_from, message.publications)),
         publications_gone=tuple((id_from(gone.id), gone.node) for gone in message.publications_gone),
         wanted=tuple(map(id_from, message.wanted.ids)) if message.HasField("wanted") else None,

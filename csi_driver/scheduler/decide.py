@@ -15,6 +15,7 @@ from csi_driver.scheduler.filters.layout import OffersLayout
 from csi_driver.scheduler.filters.pool import PoolName
 from csi_driver.scheduler.filters.room import Room
 from csi_driver.scheduler.filters.size import Rounding
+from csi_driver.scheduler.filters.source import SourcePool
 from csi_driver.scheduler.filters.topology import Requisite
 from csi_driver.scheduler.request import PoolView, Request
 from csi_driver.scheduler.weighers import Weigher
@@ -27,7 +28,14 @@ from csi_driver.scheduler.weighers.spread import Spread
 class Scheduler:
     """The filters and weighers in force. ``kind`` filters look at what a pool is, ``size`` filters at how much."""
 
-    kind: tuple[Filter, ...] = (Health(), OffersLayout(), PoolName(), AccessPolicy(), Requisite())
+    kind: tuple[Filter, ...] = (
+        SourcePool(),
+        Health(),
+        OffersLayout(),
+        PoolName(),
+        AccessPolicy(),
+        Requisite(),
+    )
     size: tuple[Filter, ...] = (Rounding(), Room())
     weighers: tuple[Weigher, ...] = (Preference(), Free(), Spread())
 

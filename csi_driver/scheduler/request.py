@@ -27,6 +27,8 @@ class Request:
     pool: str = ""
     """Name of the pools that may be taken; empty: any."""
     topology: Topology = Topology()
+    source: str = ""
+    """``node/pool`` of what the volume is made from; empty: it begins empty."""
 
     def size_in(self, unit: int) -> int | None:
         """The size that a pool would make of it whose volumes are multiples of ``unit``; None when none lies between

@@ -72,13 +72,13 @@ class SimDm:
             raise meaning(f"dm load {name}: {error}") from error
 
     @effect("dm.suspend")
-    async def suspend(self, name: str) -> None:
+    async def suspend(self, name: str, *, freeze: bool = False) -> None:
         """See ``Dm.suspend``. A caller that stops waiting leaves it going on; the end of the process undoes it, as a
         signal does in the kernel (mechanisms.md 1).
         """
         node = self._named(name)
         if not node.suspended:
-            task = asyncio.ensure_future(_suspend(node))
+            task = asyncio.ensure_future(self._suspend(node, freeze=freeze))
             self._machine.suspending.add(task)
             task.add_done_callback(self._machine.suspending.discard)
             await asyncio.shield(task)
@@ -99,6 +99,7 @@ class SimDm:
             node.live, node.inactive = node.inactive, None
         node.holding = node.suspended = False
         node.pulse.fire()
+        await self._thaw(node)
 
     @effect("dm.rename")
     async def rename(self, name: str, new: str) -> None:
@@ -116,6 +117,25 @@ class SimDm:
             raise Busy(f"dm device {name} is held open {node.opens} times")
         drop(self._machine, node)
 
+    async def _suspend(self, node: Mapped, *, freeze: bool) -> None:
+        mounted = self._machine.mounted.get(node.devno) if freeze else None
+        if mounted is not None:
+            try:
+                await mounted.freeze()
+            except OSError as error:
+                raise InternalError(f"dm suspend {node.dm_name}: {error}") from error
+        try:
+            await _hold(node)
+        except BaseException:
+            await self._thaw(node)
+            raise
+
+    async def _thaw(self, node: Mapped) -> None:
+        """Whatever is mounted on it may be written to again; nothing happens to what was not frozen."""
+        mounted = self._machine.mounted.get(node.devno)
+        if mounted is not None:
+            await mounted.thaw()
+
     def _named(self, name: str) -> Mapped:
         node = self._machine.kernel.named(name)
         if node is None:
@@ -123,7 +143,7 @@ class SimDm:
         return node
 
 
-async def _suspend(node: Mapped) -> None:
+async def _hold(node: Mapped) -> None:
     node.holding = True
     try:
         await node.pulse.until(lambda: node.in_flight == 0)

@@ -146,6 +146,15 @@ class Group:
         lv.thin_id, pool.next_id = pool.next_id, pool.next_id + 1
         pool.space.thins[lv.thin_id] = Thin()
 
+    def add_snapshot(self, lv: Lv, source: Lv) -> None:
+        """Give a new thin LV its place in the pool, with all that ``source`` holds now."""
+        self.add_thin(lv)
+        pool = self.volumes[lv.pool].own_pool
+        assert pool is not None  # noqa: S101  # the caller looked
+        assert lv.thin_id is not None  # noqa: S101  # it was given just now
+        assert source.thin_id is not None  # noqa: S101  # it lies in the pool
+        pool.space.thins[lv.thin_id] = pool.space.thins[source.thin_id].copy()
+
     def table(self, lv: Lv, pool_devno: Devno | None) -> tuple[DmLine, ...]:
         """The dm table that LVM loads for an LV."""
         if pool_devno is not None:

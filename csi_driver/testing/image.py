@@ -6,8 +6,10 @@ A mount for writing leaves its mark in the superblock: another mount that writes
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 
 from csi_driver.model.sizes import MIB
@@ -61,6 +63,8 @@ class Mounted:
         self.broken = False
         """An error was met: remounted read-only (``errors=remount-ro``), or shut down as xfs does."""
         self._violations = violations
+        self._frozen: asyncio.Event | None = None
+        """Set at the thaw; writers wait for it."""
 
     async def read(self, name: str, offset: int, length: int) -> bytes:
         """Bytes of a file. OSError."""
@@ -72,6 +76,8 @@ class Mounted:
 
     async def write(self, name: str, offset: int, data: bytes) -> None:
         """Write and sync bytes of a file, made when missing. OSError; the first EIO makes it read-only."""
+        if self._frozen is not None:
+            await self._frozen.wait()
         if self.readonly or self.broken:
             raise trouble(errno.EROFS, name)
         try:
@@ -89,6 +95,27 @@ class Mounted:
         if _start(image, name) + image.files[name] > image.size:
             raise trouble(errno.ENOSPC, name)
         await self.node.io(writing(_start(image, name) + offset, data))
+        await store(self.node, image)
+
+    async def freeze(self) -> None:
+        """Writers wait from now on, and the device holds a file system that needs no replay. OSError."""
+        if self._frozen is None and not self.readonly:
+            if self.broken:
+                raise trouble(errno.EIO, self.node.name)
+            await self._mark_clean(clean=True)
+            self._frozen = asyncio.Event()
+
+    async def thaw(self) -> None:
+        """Writers go on; fine when it was not frozen. A device that answers with errors is met by the next writer."""
+        frozen, self._frozen = self._frozen, None
+        if frozen is not None:
+            with suppress(OSError):
+                await self._mark_clean(clean=False)
+            frozen.set()
+
+    async def _mark_clean(self, *, clean: bool) -> None:
+        image = await self._load()
+        image.clean = clean
         await store(self.node, image)
 
     async def grow(self) -> None:

@@ -86,6 +86,26 @@ class SimLvm:
             self._activate(group, lv)
             group.disk.store.apply(zeroing(DATA_START + lv.extents[0] * group.extent, 4096))
 
+    @effect("lvm.create_snapshot")
+    async def create_snapshot(
+        self, name: str, *, vg: str, origin: str, tags: frozenset[str], pool_is_up: bool = False
+    ) -> None:
+        """See ``Lvm.create_snapshot``. That of a suspended origin breaks the pool: counted among the violations."""
+        async with self._one_by_one:
+            _, source = self._lv(vg, origin)
+            group = self._check_new(vg, name, source.size, tags)
+            below = group.volumes[source.pool].own_pool if source.pool else None
+            if below is None:
+                raise CommandFailed("lvm", FAILED, f"{vg}/{origin} is not thin: it has no thin snapshots.")
+            _check_threshold(below, f"{vg}/{source.pool}")
+            node = self._node(group, origin)
+            if node is not None and node.suspended:
+                self._machine.network.violations.append(f"snapshot of {vg}/{origin} while it is suspended")
+                raise CommandFailed("lvm", FAILED, f"unexpected transaction id of thin pool {vg}/{source.pool}")
+            lv = Lv(name, group.new_uuid(name), source.size, tags, pool=source.pool)
+            group.add_snapshot(lv, source)
+            group.volumes[name] = lv
+
     @effect("lvm.remove")
     async def remove(self, name: str, *, vg: str) -> None:
         """See ``Lvm.remove``."""

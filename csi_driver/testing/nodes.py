@@ -107,24 +107,41 @@ class Disk(Node):
 
 
 class Thin:
-    """What a thin pool holds of one volume: its bytes and which chunks of 64 KiB are mapped."""
+    """What a thin pool holds of one volume: its bytes and which chunks of 64 KiB are mapped, each to a piece of the
+    pool's data that snapshots may share.
+    """
 
     def __init__(self) -> None:
         self.store = Store()
-        self.chunks: set[int] = set()
+        self.chunks: dict[int, object] = {}
+        self.shared: set[int] = set()
+        """Chunks that a snapshot may still have too: a write takes a new piece."""
+
+    def copy(self) -> Thin:
+        """A snapshot of it."""
+        twin = Thin()
+        twin.store.blocks = dict(self.store.blocks)
+        twin.chunks = dict(self.chunks)
+        twin.shared, self.shared = set(self.chunks), set(self.chunks)
+        return twin
 
     def needs(self, io: Io) -> set[int]:
-        """The chunks that a write would map newly."""
+        """The chunks that a write would give a new piece."""
         if io.op != "write" or not io.length:
             return set()
-        return set(range(io.offset // CHUNK, (io.offset + io.length - 1) // CHUNK + 1)) - self.chunks
+        touched = set(range(io.offset // CHUNK, (io.offset + io.length - 1) // CHUNK + 1))
+        return {number for number in touched if number not in self.chunks or number in self.shared}
 
     def apply(self, io: Io) -> bytes:
         """Do it, and map or unmap chunks."""
-        self.chunks |= self.needs(io)
+        for number in self.needs(io):
+            self.chunks[number] = object()
+            self.shared.discard(number)
         if io.op == "zero":
             first, last = -(-io.offset // CHUNK), (io.offset + io.length) // CHUNK
-            self.chunks -= set(range(first, last))
+            for number in [each for each in self.chunks if first <= each < last]:
+                del self.chunks[number]
+                self.shared.discard(number)
         return self.store.apply(io)
 
 
@@ -137,8 +154,8 @@ class ThinSpace:
 
     @property
     def used(self) -> int:
-        """Bytes of data that are mapped."""
-        return CHUNK * sum(len(thin.chunks) for thin in self.thins.values())
+        """Bytes of data that are mapped; what snapshots share counts once."""
+        return CHUNK * len({piece for thin in self.thins.values() for piece in thin.chunks.values()})
 
 
 class PoolNode(Node):

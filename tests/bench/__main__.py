@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from csi_driver.model.sizes import GIB
-from tests.bench import creates, rest
+from tests.bench import copies, creates, rest
 from tests.bench.figures import (
+    CHAIN_100,
     CREATE_THICK_BLOCK,
     CREATE_THIN_EXT4,
     IDLE_FORKS,
+    RESTORE,
     RSS_CONTROLLER,
     RSS_NODE,
+    SNAPSHOT,
     Figure,
     Measured,
     UnknownFigure,
@@ -23,9 +26,16 @@ from tests.bench.report import table, write
 from tests.lab import HostSpec, Lab
 from tests.stack.stack import REPOSITORY, Stack
 
-SPECS = (HostSpec("host1", (4 * GIB,)), HostSpec("host2"))
+SPECS = (HostSpec("host1", (8 * GIB,)), HostSpec("host2"))
 """host1 stores; host2 consumes and has the controller."""
 OUTPUT = REPOSITORY / "build" / "bench.json"
+MAKING: dict[Figure, Callable[[Stack], Measured]] = {
+    CREATE_THIN_EXT4: creates.thin_ext4,
+    CREATE_THICK_BLOCK: creates.thick_block,
+    SNAPSHOT: copies.snapshot,
+    RESTORE: copies.restore,
+    CHAIN_100: copies.chain_100,
+}
 AT_REST: dict[Figure, Callable[[rest.Calm], Measured]] = {
     RSS_NODE: rest.rss_node,
     RSS_CONTROLLER: rest.rss_controller,
@@ -51,10 +61,9 @@ def main() -> int:
 
 
 def _measure(stack: Stack, figures: Sequence[Figure]) -> Iterator[Measured]:
-    if CREATE_THIN_EXT4 in figures:
-        yield creates.thin_ext4(stack)
-    if CREATE_THICK_BLOCK in figures:
-        yield creates.thick_block(stack)
+    for figure in figures:
+        if figure in MAKING:
+            yield MAKING[figure](stack)
     resting = [figure for figure in figures if figure in AT_REST]
     if resting:
         calm = rest.Calm.reach(stack)

@@ -22,7 +22,7 @@ THICK = 256 * MIB
 
 def thin_ext4(stack: Stack) -> Measured:
     """The ratio of medians, with the times behind it."""
-    host, ours = _host(stack), _our_conf(stack)
+    host, ours = storage_host(stack), our_conf(stack)
     line = f"lvcreate -V 1G -T {VG}/{THIN_POOL} -n {{name}} && mkfs.ext4 -q /dev/{VG}/{{name}}"
     arms = {
         DRIVER: _driver(stack, "thin", GIB, mount("ext4"), {}),
@@ -34,7 +34,7 @@ def thin_ext4(stack: Stack) -> Measured:
 
 def thick_block(stack: Stack) -> Measured:
     """Likewise. The driver clears the whole volume, the bare line does not: a third arm does what the driver does."""
-    host = _host(stack)
+    host = storage_host(stack)
     line = f"lvcreate -y -L {THICK // MIB}M -n {{name}} {VG}"
     arms = {
         DRIVER: _driver(stack, "thick", THICK, block(), {"layout": "thick"}),
@@ -46,7 +46,7 @@ def thick_block(stack: Stack) -> Measured:
 
 def _compare(stack: Stack, figure: Figure, arms: Mapping[str, Arm], *, beside: str) -> Measured:
     times = interleave(arms, ROUNDS)
-    way_in, way_rpc = _median_of(lambda: _host(stack).run(["true"])), _median_of(stack.controller.ready)
+    way_in, way_rpc = _median_of(lambda: storage_host(stack).run(["true"])), _median_of(stack.controller.ready)
     return Measured(
         figure=figure,
         value=times.ratio(DRIVER, BARE),
@@ -71,7 +71,7 @@ def _driver(
 
     def delete(number: int) -> None:
         stack.controller.delete(made.pop(number))
-        _settle(_host(stack))
+        settle(storage_host(stack))
 
     return Arm(create, delete)
 
@@ -84,20 +84,22 @@ def _bare(host: Host, prefix: str, line: str, environment: Mapping[str, str]) ->
 
     def delete(number: int) -> None:
         host.run(["lvremove", "-y", f"{VG}/{prefix}{number}"])
-        _settle(host)
+        settle(host)
 
     return Arm(create, delete)
 
 
-def _host(stack: Stack) -> Host:
+def storage_host(stack: Stack) -> Host:
+    """Where the volumes lie."""
     return stack.lab.host("host1")
 
 
-def _our_conf(stack: Stack) -> Mapping[str, str]:
-    return {"LVM_SYSTEM_DIR": _our_lvm_folder(_host(stack))}
+def our_conf(stack: Stack) -> Mapping[str, str]:
+    """The environment in which LVM reads what the driver wrote."""
+    return {"LVM_SYSTEM_DIR": _our_lvm_folder(storage_host(stack))}
 
 
-def _settle(host: Host) -> None:
+def settle(host: Host) -> None:
     """What udev still does for one sample must not slow the next."""
     host.run(["udevadm", "settle"])
 

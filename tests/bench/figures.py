@@ -50,6 +50,23 @@ CREATE_THICK_BLOCK = Figure(
     digits=2,
     about="CreateVolume (thick, block, 256 MiB) / bare lvcreate, which leaves the old tenant's data there; medians",
 )
+SNAPSHOT = Figure(
+    key="snapshot", aim=0.5, unit="ratio", digits=2, about="CreateSnapshot / bare lvcreate -s in a process; medians"
+)
+RESTORE = Figure(
+    key="restore",
+    aim=0.6,
+    unit="ratio",
+    digits=2,
+    about="CreateVolume from a snapshot in its pool / bare lvcreate -s in a process; medians",
+)
+CHAIN_100 = Figure(
+    key="chain_100",
+    aim=1.5,
+    unit="ratio",
+    digits=2,
+    about="CreateSnapshot at the end of a chain of 100 snapshots and volumes / at its beginning",
+)
 RSS_NODE = Figure(key="rss_node", aim=60, unit="MiB", about="VmRSS of `clinker node` at rest, 10 volumes")
 RSS_CONTROLLER = Figure(
     key="rss_controller", aim=120, unit="MiB", about="VmRSS of `clinker controller` at rest, 10 volumes"
@@ -57,7 +74,7 @@ RSS_CONTROLLER = Figure(
 IDLE_FORKS = Figure(
     key="idle_forks", aim=0, unit="per minute", about="processes that the driver starts at rest, 10 volumes"
 )
-FIGURES = (CREATE_THIN_EXT4, CREATE_THICK_BLOCK, RSS_NODE, RSS_CONTROLLER, IDLE_FORKS)
+FIGURES = (CREATE_THIN_EXT4, CREATE_THICK_BLOCK, SNAPSHOT, RESTORE, CHAIN_100, RSS_NODE, RSS_CONTROLLER, IDLE_FORKS)
 
 
 def select(only: str, figures: Sequence[Figure] = FIGURES) -> tuple[Figure, ...]:

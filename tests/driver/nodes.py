@@ -16,10 +16,11 @@ from csi_driver.agent.service import Agent
 from csi_driver.errors import Unavailable
 from csi_driver.kit.effects import Effects
 from csi_driver.kit.jobs import Jobs
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishRequest
 from csi_driver.model.sizes import GIB
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.topology import NODE_KEY
 from csi_driver.model.volume import Volume, VolumeSpec
 from csi_driver.node.attachments import Attachments
@@ -239,6 +240,18 @@ class Line:
 
     async def extend(self, volume: VolumeId, size: int) -> Volume:
         return await self._ask(lambda agent: agent.extend(volume, size))
+
+    async def cut(self, spec: SnapshotSpec) -> Snapshot:
+        return await self._ask(lambda agent: agent.cut(spec))
+
+    async def find_snapshots(self, key: str) -> tuple[Snapshot, ...]:
+        return await self._ask(lambda agent: agent.find_snapshots(key))
+
+    async def get_snapshot(self, identity: SnapshotId) -> Snapshot:
+        return await self._ask(lambda agent: agent.get_snapshot(identity))
+
+    async def delete_snapshot(self, identity: SnapshotId) -> None:
+        await self._ask(lambda agent: agent.delete_snapshot(identity))
 
     async def publish(self, request: PublishRequest) -> Publication:
         return await self._ask(lambda agent: agent.publish(request))

@@ -25,6 +25,7 @@ from csi_driver.node.requests import ExpandRequest, StatsRequest
 from csi_driver.testing.nodes import Node as Device
 from tests.driver import schedule_view
 from tests.driver.schedule_cluster import Cluster
+from tests.driver.schedule_copies import CopyCalls
 from tests.driver.schedule_model import Known, Model, Violation
 from tests.driver.world import Use
 
@@ -55,6 +56,7 @@ class Calls:
 
     def __init__(self, world: Cluster, model: Model, dice: random.Random) -> None:
         self.world, self.model, self.dice = world, model, dice
+        self.copies = CopyCalls(world, model, dice)
         self.uses: set[tuple[str, str]] = set()
         self.pods: dict[tuple[str, str], Device | None] = {}
         """Volumes in use by a pod on a node, and the device that is kept open for it."""
@@ -80,6 +82,8 @@ class Calls:
         if self.dice.random() < 0.05:
             return self.dice.choice((self.listing, self.capacity))()
         known = self.dice.choice(alive)
+        if self.dice.random() < 0.12:
+            return Drawn(*self.copies.draw(known))
         if self.dice.random() < 0.05:
             known = self.dice.choice(tuple(self.model.known.values()))
         granted = [node for node, grant in known.grants.items() if not grant.ended]

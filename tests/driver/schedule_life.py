@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from csi_driver.control.requests import ExpandVolume
 from csi_driver.kit.effects import Effects
@@ -23,9 +23,11 @@ from tests.driver import schedule_view
 from tests.driver.nodes import Node, NodeSpec
 from tests.driver.world import Use, World
 
-Verb = Literal[
+CopyVerb = Literal["snapshot", "restore", "clone", "delete snapshot"]
+UseVerb = Literal[
     "create", "publish", "stage", "bind", "expand", "node expand", "unbind", "unstage", "unpublish", "fence", "delete"
 ]
+Verb = Literal[UseVerb, CopyVerb]
 How = Literal["kill", "power"]
 RW = AccessMode.SINGLE_NODE_WRITER
 KINDS = {
@@ -38,7 +40,10 @@ OWNER, OTHER, THIRD = "a", "b", "c"
 """The third uses a shared volume too, from its creation to its end, and must never notice anything."""
 SETTLED, LIMIT = 10.0, 600.0
 """Seconds, by a clock that jumps: until nothing goes on any more, and for one whole life."""
-CREATED, GROWN = GIB, 2 * GIB
+CREATED, GROWN, MORE = GIB, 2 * GIB, GIB // 4
+"""Bytes: at first, after it was expanded, and what a restored one has more."""
+COPIES: frozenset[Verb] = frozenset(get_args(CopyVerb))
+"""Verbs that are part of the lives of thin volumes only, and only of those that one of them is tried in."""
 USED_BEFORE: frozenset[Verb] = frozenset({"publish", "stage", "bind"})
 """Verbs before which the volume gets its data in a use of its own: data has to be there to be lost."""
 USED_AGAIN: frozenset[Verb] = frozenset({"unbind", "unstage", "unpublish", "fence"})
@@ -73,10 +78,9 @@ class Case:
         """Whether its user sees a block device."""
         return self.capability.access is AccessType.BLOCK
 
-    @property
-    def hosts(self) -> tuple[NodeSpec, ...]:
+    def hosts(self, *, overcommit: float) -> tuple[NodeSpec, ...]:
         """Where the life is lived."""
-        own = NodeSpec(name=OWNER), NodeSpec(name=OTHER, size=0)
+        own = NodeSpec(name=OWNER, overcommit=overcommit), NodeSpec(name=OTHER, size=0)
         return (*own, NodeSpec(name=THIRD, size=0)) if self.shared else own
 
 
@@ -121,7 +125,7 @@ class CutAt(Recorder):
 
 async def walk(case: Case, verb: Verb, fault: Fault | None = None) -> Outcome:
     """Live the whole life, with the fault in ``verb``. AssertionError when anything is not as it should be."""
-    async with World.of(*case.hosts) as world:
+    async with World.of(*case.hosts(overcommit=4.0 if verb in COPIES else 1.0)) as world:
         life = Life(world, case, verb, fault)
         async with asyncio.timeout(LIMIT):
             await life.run()
@@ -143,6 +147,9 @@ class Life:
         self.content = b""
         self.size = CREATED
         self.third: Use | None = None
+        self.snapshot_id = ""
+        self.copies: dict[str, str] = {}
+        """What was made from the snapshot and from the volume, by name."""
         self.holds: list[Device] = []
         """Block devices that the pod keeps open."""
 
@@ -161,6 +168,8 @@ class Life:
         await self.step("expand", self.expand)
         await self.step("node expand", self.node_expand)
         await self.check()
+        if self.verb in COPIES and self.case.layout == "thin" and not self.case.shared:
+            await self.copy()
         if self.verb == "fence":
             await self.step("fence", self.fence)
         await self.step("unbind", self.unbind)
@@ -227,6 +236,40 @@ class Life:
                 if name == self.case.node and self.bound:
                     await self.world.until_ok(self.bind)
 
+    async def copy(self) -> None:
+        """A snapshot and a clone while a pod writes: each holds what was there when it was made."""
+        await self.step("snapshot", self.snapshot)
+        kept = self.content
+        await self.write(b"later..")
+        await self.step("restore", self.restore)
+        await self.step("clone", self.clone)
+        if self.case.where == "local" and self.case.kind != "block":
+            self.assert_clean(self.snapshot_id)
+        await self.check_copy("restored", kept, self.size + MORE)
+        await self.check_copy("cloned", self.content, self.size)
+        await self.step("delete snapshot", self.delete_snapshot)
+        for name in tuple(self.copies):
+            await self.check_copy(name, b"changed", 0)
+            await self.world.until_ok(lambda name=name: self.world.delete(self.copies[name]))  # type: ignore[misc]
+        await self.check()
+
+    async def check_copy(self, name: str, content: bytes, size: int) -> None:
+        """What was made from another holds ``content``, and can be used as any volume; ``size`` 0: it was checked."""
+        use = await self.world.use(self.copies[name], OWNER, self.case.capability)
+        host, path = self.world[OWNER].host, use.target + ("" if self.case.kind == "block" else "/file")
+        assert await host.read(path, len(content)) == content, name
+        if size:
+            request = StatsRequest(volume=use.volume, volume_path=use.target)
+            stats = await self.world[OWNER].ask(lambda process: process.plugin.stats(request))
+            assert stats.bytes.total == size, f"{name} has {stats.bytes.total} bytes instead of {size}"
+        await host.write(path, b"changed")
+        await self.world.let_go(use)
+
+    def assert_clean(self, snapshot: str) -> None:
+        """What a local pod had mounted was at rest when it was cut."""
+        _, group, lv = schedule_view.volumes(self.world)[snapshot]
+        assert b'"clean": true' in schedule_view.peek(group, lv, 0, 4096), "the snapshot needs its journal"
+
     # -- the verbs, each once
 
     @property
@@ -262,6 +305,20 @@ class Life:
     async def node_expand(self) -> None:
         request = ExpandRequest(volume=self.volume, volume_path=self.use.target, limits=Limits(required=self.size))
         await self.world[self.case.node].ask(lambda process: process.plugin.expand(request))
+
+    async def snapshot(self) -> None:
+        self.snapshot_id = await self.world.snapshot("snapshot", self.volume)
+
+    async def restore(self) -> None:
+        made = await self.world.create("restored", self.size + MORE, self.case.capability, self.snapshot_id)
+        self.copies["restored"] = made.id
+
+    async def clone(self) -> None:
+        made = await self.world.create("cloned", 0, self.case.capability, self.volume)
+        self.copies["cloned"] = made.id
+
+    async def delete_snapshot(self) -> None:
+        await self.world.delete_snapshot(self.snapshot_id)
 
     async def unbind(self) -> None:
         self.bound = False

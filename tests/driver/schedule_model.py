@@ -53,6 +53,8 @@ class Known:
     """Deletes that run, or whose end nobody knows: it may be gone."""
     accepted: set[bytes] = field(default_factory=set)
     """What may be on the disk."""
+    ever: set[bytes] = field(default_factory=set)
+    """What may ever have been there."""
     grants: defaultdict[str, Grant] = field(default_factory=lambda: defaultdict(Grant))
     contexts: dict[str, list[dict[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -93,6 +95,7 @@ class Model:
         if volume not in self.known:
             self.known[volume] = Known(volume, name, capability, size)
             self.known[volume].accepted = {self.raw(self.known[volume])}
+            self.known[volume].ever = set(self.known[volume].accepted)
 
     def delete_begins(self, volume: str) -> None:
         """From now on it may be gone."""

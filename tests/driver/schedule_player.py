@@ -66,6 +66,7 @@ class Player:
 
     def _look(self) -> None:
         self.model.check()
+        self.calls.copies.check()
         if self.wrong:
             raise Violation("; ".join(self.wrong))
 
@@ -139,6 +140,7 @@ class Player:
         mark = b"w%07d" % self._marks
         if allowed := self.model.may_write(volume.id, node):
             volume.accepted.add(mark)
+            volume.ever.add(mark)
         path = target if volume.offset == 0 else f"{target}/file"
         try:
             async with asyncio.timeout(5):
@@ -212,6 +214,7 @@ class Player:
             self.model.deleted(volume)
         for name in NAMES:
             await self._delete_name(name)
+        await self.calls.copies.give_back(self._until_ok)
         await asyncio.sleep(REFRESH + 1)
         left = await self.world.cleaned()
         if left:

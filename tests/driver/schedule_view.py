@@ -19,7 +19,7 @@ from csi_driver.testing.store import reading
 from csi_driver.testing.tree import Folder
 from tests.driver.world import World
 
-DRAWN = re.compile(r"vol-[a-z2-7]{26}-[a-z2-7]{8}")
+DRAWN = re.compile(r"(?:vol|snap)-[a-z2-7]{26}-[a-z2-7]{8}")
 COPY = re.compile(r"\b[a-z2-7]{8}(?=\.[a-z])")
 HBA = re.compile(r"(?<=fileio_)\d+|(?<=iblock_)\d+")
 NUMBER = re.compile(r"(?<=-)\d{13}(?=$|-iscsi| )|(?<=fenced\.)\d{13}")

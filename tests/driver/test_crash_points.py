@@ -18,7 +18,7 @@ import pytest
 from csi_driver.testing.faults import Recorder, RepeatAt, When
 from tests.driver import schedule_clock
 from tests.driver.nodes import Node, NodeSpec
-from tests.driver.schedule_life import KINDS, Case, Fault, How, Life, Outcome, Verb, walk
+from tests.driver.schedule_life import COPIES, KINDS, Case, Fault, How, Life, Outcome, Verb, walk
 from tests.driver.world import World
 
 VERBS: tuple[Verb, ...] = get_args(Verb)
@@ -33,7 +33,9 @@ CASES = (
     ),
     Case("thick", "block", "local", wipe="delete"),
 )
-POWER_VERBS: tuple[Verb, ...] = ("publish", "expand", "node expand", "unpublish", "fence", "delete")
+POWER_VERBS: tuple[Verb, ...] = (
+    *("publish", "expand", "node expand", "snapshot", "restore", "unpublish", "fence", "delete"),
+)
 POWER_CASES = tuple(case for case in CASES if case.kind != "xfs")
 """What a power cut leaves of ext4 and of xfs does not differ here."""
 HELD = ("dm ", "mount", "session ")
@@ -61,6 +63,7 @@ def points(how: How, verb: Verb) -> list[tuple[Case, Fault]]:
         for case in (CASES if how == "kill" else POWER_CASES)
         # The owner's own stage of a shared volume goes down with it, and comes back as large as the volume is then.
         if not (how == "power" and verb == "expand" and case.shared and case.where == "local")
+        if verb not in COPIES or (case.layout == "thin" and not case.shared)
         for node, effects in reference(case, verb).effects.items()
         for number in range(1, len(effects) + 1)
         for when in _moments(how, number)
@@ -136,7 +139,7 @@ def test_any_effect_may_run_twice(name: str) -> None:
             return RepeatAt(self.number if node.spec.name == name else 0)
 
     async def twice(verb: Verb, number: int) -> tuple[str, ...]:
-        async with World.of(NodeSpec(name="a"), NodeSpec(name="b", size=0)) as world:
+        async with World.of(NodeSpec(name="a", overcommit=4.0), NodeSpec(name="b", size=0)) as world:
             life = Repeating(world, case, verb, None)
             life.number = number
             await life.run()

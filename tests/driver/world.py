@@ -15,7 +15,15 @@ from typing import Self, TypeVar
 
 from csi_driver.control.context import Context
 from csi_driver.control.overdue import Overdue
-from csi_driver.control.requests import CreateVolume, DeleteVolume, PublishVolume, UnpublishVolume, VolumeView
+from csi_driver.control.requests import (
+    CreateSnapshot,
+    CreateVolume,
+    DeleteSnapshot,
+    DeleteVolume,
+    PublishVolume,
+    UnpublishVolume,
+    VolumeView,
+)
 from csi_driver.control.service import Controller
 from csi_driver.errors import DriverError
 from csi_driver.fleet.fleet import Fleet, Member
@@ -137,11 +145,22 @@ class World:
 
     # -- what Kubernetes does for a user, each step once
 
-    async def create(self, name: str, size: int = GIB, capability: Capability = MOUNT, **parameters: str) -> VolumeView:
-        """A volume. ``parameters`` are those of its class."""
-        limits = Limits(required=size)
-        order = CreateVolume(name=name, capabilities=(capability,), limits=limits, parameters=parameters)
+    async def create(
+        self, name: str, size: int = GIB, capability: Capability = MOUNT, source: str = "", **parameters: str
+    ) -> VolumeView:
+        """A volume, empty or of the snapshot or volume ``source``. ``parameters`` are those of its class; size 0: none
+        is asked for.
+        """
+        limits = Limits(required=size or None)
+        order = CreateVolume(name=name, capabilities=(capability,), limits=limits, parameters=parameters, source=source)
         return await self.controller.create_volume(order)
+
+    async def snapshot(self, name: str, volume: str) -> str:
+        """A snapshot; its id."""
+        return (await self.controller.create_snapshot(CreateSnapshot(name=name, source=volume))).id
+
+    async def delete_snapshot(self, snapshot: str) -> None:
+        await self.controller.delete_snapshot(DeleteSnapshot(id=snapshot))
 
     async def delete(self, volume: str) -> None:
         await self.controller.delete_volume(DeleteVolume(id=volume))

@@ -67,18 +67,39 @@ class Csi:
         *,
         parameters: Mapping[str, str] | None = None,
         near: str | None = None,
+        source: str = "",
         timeout: float | None = None,
     ) -> csi.Volume:
-        """CreateVolume of at least ``size`` bytes, preferably on the node ``near``."""
+        """CreateVolume of at least ``size`` bytes (0: nothing is said), preferably on the node ``near``; with the
+        content of the snapshot or volume ``source``.
+        """
         request = csi.CreateVolumeRequest(
-            name=name,
-            capacity_range=csi.CapacityRange(required_bytes=size),
-            volume_capabilities=[capability],
-            parameters=dict(parameters or {}),
+            name=name, volume_capabilities=[capability], parameters=dict(parameters or {})
         )
+        if size:
+            request.capacity_range.required_bytes = size
+        if source.startswith("snap-"):
+            request.volume_content_source.snapshot.snapshot_id = source
+        elif source:
+            request.volume_content_source.volume.volume_id = source
         if near is not None:
             request.accessibility_requirements.preferred.add().segments["csi.clinker.io/node"] = near
         return self.call("Controller/CreateVolume", request, csi.CreateVolumeResponse, timeout=timeout).volume
+
+    def snapshot(self, name: str, volume: str, *, parameters: Mapping[str, str] | None = None) -> csi.Snapshot:
+        """CreateSnapshot."""
+        request = csi.CreateSnapshotRequest(name=name, source_volume_id=volume, parameters=dict(parameters or {}))
+        return self.call("Controller/CreateSnapshot", request, csi.CreateSnapshotResponse).snapshot
+
+    def delete_snapshot(self, snapshot: str) -> None:
+        """DeleteSnapshot."""
+        request = csi.DeleteSnapshotRequest(snapshot_id=snapshot)
+        self.call("Controller/DeleteSnapshot", request, csi.DeleteSnapshotResponse)
+
+    def snapshots(self, **asked: str | int) -> csi.ListSnapshotsResponse:
+        """ListSnapshots; ``asked`` are the fields of the request."""
+        request = csi.ListSnapshotsRequest(**asked)  # type: ignore[arg-type]  # the caller's, by name
+        return self.call("Controller/ListSnapshots", request, csi.ListSnapshotsResponse)
 
     def delete(self, volume: str, *, timeout: float | None = None) -> None:
         """DeleteVolume."""

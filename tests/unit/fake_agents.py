@@ -15,12 +15,13 @@ from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.fleet.watcher import Timing
 from csi_driver.model import ids
 from csi_driver.model.access import AccessMode, AccessType, Capability
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool
 from csi_driver.model.publication import Attachment, Publication, PublishRequest, Transport
 from csi_driver.model.secret import Secret
 from csi_driver.model.sizes import GIB, MIB, round_up
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.topology import NODE_KEY, ZONE_KEY, Segment, Topology
 from csi_driver.model.volume import Content, Limits, Volume, VolumeSpec
 from csi_driver.settings import PoolSettings
@@ -49,6 +50,7 @@ class FakeAgent:
         self.silent = False
         self.mute = False
         self.volumes: dict[VolumeId, Volume] = {}
+        self.snapshots: dict[SnapshotId, Snapshot] = {}
         self.entries: dict[tuple[VolumeId, str], Publication] = {}
         self.held: dict[VolumeId, Attachment] = {}
         self.wanted: tuple[VolumeId, ...] = ()
@@ -142,6 +144,18 @@ class FakeAgent:
     async def extend(self, volume: VolumeId, size: int) -> Volume:
         return await self._verb("extend", lambda: self._extend(volume, size))
 
+    async def cut(self, spec: SnapshotSpec) -> Snapshot:
+        return await self._verb("cut", lambda: self._cut(spec))
+
+    async def find_snapshots(self, key: str) -> tuple[Snapshot, ...]:
+        return await self._verb("find_snapshots", lambda: tuple(s for s in self.snapshots.values() if s.id.key == key))
+
+    async def get_snapshot(self, identity: SnapshotId) -> Snapshot:
+        return await self._verb("get_snapshot", lambda: self._get_snapshot(identity))
+
+    async def delete_snapshot(self, identity: SnapshotId) -> None:
+        await self._verb("delete_snapshot", lambda: self._delete_snapshot(identity))
+
     async def publish(self, request: PublishRequest) -> Publication:
         return await self._verb("publish", lambda: self._publish(request))
 
@@ -181,6 +195,8 @@ class FakeAgent:
         size = round_up(spec.size, EXTENT)
         if spec.pool != "data":
             raise NotFound(f"no pool {spec.pool}")
+        if spec.source and not {spec.source} & {*self.volumes, *self.snapshots}:
+            raise NotFound(f"no {spec.source}")
         if spec.id not in self.volumes:
             free = self.pools[0].thin_free or 0
             if free < size:
@@ -223,6 +239,27 @@ class FakeAgent:
         self.volumes[volume] = dataclasses.replace(found, size=found.size + max(more, 0))
         self._tell_volume(volume)
         return self.volumes[volume]
+
+    def _cut(self, spec: SnapshotSpec) -> Snapshot:
+        source = self._get(spec.source)
+        standing = [each for each in self.snapshots.values() if each.id.key == spec.id.key]
+        if standing:
+            return standing[0]
+        fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
+        self.snapshots[spec.id] = Snapshot(
+            **fields, node=self.node, vg="vg", pool="data", size=source.size, fs=source.fs, created=1_800_000_000
+        )
+        self.tell(Change(snapshots=(self.snapshots[spec.id],)))
+        return self.snapshots[spec.id]
+
+    def _get_snapshot(self, identity: SnapshotId) -> Snapshot:
+        if identity not in self.snapshots:
+            raise NotFound(f"no snapshot {identity}")
+        return self.snapshots[identity]
+
+    def _delete_snapshot(self, identity: SnapshotId) -> None:
+        if self.snapshots.pop(identity, None) is not None:
+            self.tell(Change(snapshots_gone=(identity,)))
 
     def _publish(self, request: PublishRequest) -> Publication:
         volume = self._get(request.volume)
@@ -286,6 +323,7 @@ class FakeAgent:
             info=self.info,
             pools=self.pools,
             volumes=tuple(self.volumes.values()),
+            snapshots=tuple(self.snapshots.values()),
             publications=tuple(map(self._ref, self.entries.values())),
             held=tuple((each, attachment.number) for each, attachment in self.held.items()),
             wanted=self.wanted,

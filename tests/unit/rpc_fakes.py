@@ -12,10 +12,11 @@ from csi_driver.cli import certificates
 from csi_driver.control import requests as control
 from csi_driver.errors import NotFound
 from csi_driver.model.access import AccessMode, AccessType
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.publication import Attachment, Publication, PublishContext, PublishRequest, Transport
 from csi_driver.model.secret import Secret
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.volume import Content, Volume, VolumeSpec
 from csi_driver.node import requests as node
 from csi_driver.settings import PoolSettings, TlsSettings
@@ -31,6 +32,20 @@ ORDER = PublishRequest(
     access=AccessType.MOUNT,
     initiator="iqn.2026-11.test:n2",
 )
+CUT_ID = SnapshotId("c" * 26, "d" * 8)
+CUT = SnapshotSpec(id=CUT_ID, name="snapshot-1", source=ID, object_namespace="ns", object_name="nightly")
+SNAPSHOT = Snapshot(
+    id=CUT_ID,
+    name="snapshot-1",
+    source=ID,
+    object_namespace="ns",
+    object_name="nightly",
+    node="n1",
+    vg="vg0",
+    pool="fast",
+    size=1 << 30,
+    created=1_800_000_000,
+)
 INFO = AgentInfo(node="n1", boot_id="b", initiator="iqn.2026-11.test:n1", segments={"csi.clinker.io/node": "n1"})
 
 
@@ -39,6 +54,7 @@ class FakeAgent:
 
     def __init__(self) -> None:
         self.volumes: dict[VolumeId, Volume] = {}
+        self.snapshots: dict[SnapshotId, Snapshot] = {}
         self.held: list[Attachment] = []
         self.chosen: tuple[PoolSettings, ...] | None = None
         self.failures: dict[str, BaseException] = {}
@@ -99,6 +115,24 @@ class FakeAgent:
         self.volumes[volume] = replace(await self.get(volume), size=size)
         return self.volumes[volume]
 
+    async def cut(self, spec: SnapshotSpec) -> Snapshot:
+        await self._pass("cut")
+        return self.snapshots.setdefault(spec.id, replace(SNAPSHOT, id=spec.id, source=spec.source))
+
+    async def find_snapshots(self, key: str) -> tuple[Snapshot, ...]:
+        await self._pass("find_snapshots")
+        return tuple(each for each in self.snapshots.values() if each.id.key == key)
+
+    async def get_snapshot(self, identity: SnapshotId) -> Snapshot:
+        await self._pass("get_snapshot")
+        if identity not in self.snapshots:
+            raise NotFound(f"no snapshot {identity}")
+        return self.snapshots[identity]
+
+    async def delete_snapshot(self, identity: SnapshotId) -> None:
+        await self._pass("delete_snapshot")
+        self.snapshots.pop(identity, None)
+
     async def publish(self, request: PublishRequest) -> Publication:
         await self._pass("publish")
         return Publication(request=request, number=7, portals=("10.0.0.1:3260",), chap_user="u", secret=Secret("hush"))
@@ -133,6 +167,7 @@ class FakeController:
         self.asked: list[object] = []
         self.failure: BaseException | None = None
         self.view = control.VolumeView(id=str(ID), size=1 << 30, context={"pool": "fast"}, published=("n2",))
+        self.cut = control.SnapshotView(id=str(CUT_ID), source=str(ID), size=1 << 30, created=1_800_000_000)
 
     def _note(self, request: object) -> None:
         self.asked.append(request)
@@ -168,6 +203,21 @@ class FakeController:
     async def get_volume(self, request: control.GetVolume) -> control.VolumeView:
         self._note(request)
         return self.view
+
+    async def create_snapshot(self, request: control.CreateSnapshot) -> control.SnapshotView:
+        self._note(request)
+        return self.cut
+
+    async def delete_snapshot(self, request: control.DeleteSnapshot) -> None:
+        self._note(request)
+
+    async def list_snapshots(self, request: control.ListSnapshots) -> control.SnapshotPage:
+        self._note(request)
+        return control.SnapshotPage(snapshots=(self.cut,), token="next")
+
+    async def get_snapshot(self, request: control.GetSnapshot) -> control.SnapshotView:
+        self._note(request)
+        return self.cut
 
     async def get_capacity(self, request: control.GetCapacity) -> control.CapacityView:
         self._note(request)

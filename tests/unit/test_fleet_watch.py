@@ -224,7 +224,7 @@ async def test_an_agent_of_another_name_is_not_taken_for_the_member() -> None:
         assert fleet.node("n1").info is None
 
 
-@pytest.mark.parametrize(("version", "answers"), [((1, 1), True), ((1, 2), False), ((2, 0), False)])
+@pytest.mark.parametrize(("version", "answers"), [((1, 0), True), ((1, 2), True), ((1, 3), False), ((2, 0), False)])
 async def test_one_minor_version_apart_works(version: tuple[int, int], *, answers: bool) -> None:
     agent = FakeAgent("n1")
     agent.info = dataclasses.replace(agent.info, api_version=version)

@@ -56,6 +56,15 @@ def test_a_volume_is_left_off_by_the_hosts_own_boot() -> None:
     assert "--ignoreactivationskip" in commands.activate("vol-a", vg="vg0").split()
 
 
+def test_a_snapshot_is_thin_asleep_and_never_given_a_size() -> None:
+    """With a size LVM would make one of its old snapshots, which fills up and is lost then."""
+    words = commands.create_snapshot("snap-a", vg="vg0", origin="vol-a", tags=TAGS, pool_is_up=True).split()
+    assert (words[0], words[-1]) == ("lvcreate", "vg0/vol-a")
+    assert {"--type=thin", "--snapshot", "--name=snap-a", "--setactivationskip=y", "--noudevsync"} <= set(words)
+    assert not [word for word in words if "size" in word or "activate" in word or "extents" in word]
+    assert words.index("--addtag=a=1") < words.index("--addtag=b=2")
+
+
 def test_every_command_begins_afresh() -> None:
     for line in (
         commands.report("vg0"),

@@ -38,7 +38,7 @@ from csi_driver.rpc.agent_server import AgentServer
 from csi_driver.rpc.gen import agent_pb2 as pb
 from csi_driver.settings import PoolSettings, TlsSettings
 from tests.unit.relay import relay_to
-from tests.unit.rpc_fakes import ID, INFO, ORDER, SPEC, VOLUME, FakeAgent, Pki
+from tests.unit.rpc_fakes import CUT, CUT_ID, ID, INFO, ORDER, SNAPSHOT, SPEC, VOLUME, FakeAgent, Pki
 
 Connect = Callable[..., AgentClient]
 
@@ -106,6 +106,17 @@ async def test_every_verb_crosses(connect: Connect, agent: FakeAgent) -> None:
     await client.drop(ID)
     assert not agent.volumes
     await client.delete(ID)
+
+
+async def test_every_verb_of_snapshots_crosses(connect: Connect, agent: FakeAgent) -> None:
+    client = connect()
+    assert await client.cut(CUT) == SNAPSHOT
+    assert await client.find_snapshots(CUT_ID.key) == (SNAPSHOT,)
+    assert await client.get_snapshot(CUT_ID) == SNAPSHOT
+    await client.delete_snapshot(CUT_ID)
+    assert not agent.snapshots
+    with pytest.raises(NotFound):
+        await client.get_snapshot(CUT_ID)
 
 
 async def test_a_secret_is_held_and_released(connect: Connect, agent: FakeAgent) -> None:

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from csi_driver.errors import InvalidRequest
 from csi_driver.model.access import AccessMode
-from csi_driver.model.ids import VolumeId
+from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
 from csi_driver.model.pool import Pool, WhenFull
 from csi_driver.model.publication import Attachment, Publication, PublishRequest, Transport
 from csi_driver.model.secret import Secret
+from csi_driver.model.snapshot import Snapshot, SnapshotSpec
 from csi_driver.model.volume import Layout, Volume, VolumeSpec, Wipe
 from csi_driver.rpc import agent_convert as convert
 from csi_driver.rpc import inventory_convert
@@ -26,6 +27,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)  # protobu
 SIZE = st.integers(0, 2**62)
 MAPS = st.dictionaries(TEXT, TEXT, max_size=3)
 IDS = st.builds(VolumeId, st.from_regex(r"[a-z2-7]{26}", fullmatch=True), st.from_regex(r"[a-z2-7]{8}", fullmatch=True))
+CUT_IDS = IDS.map(lambda volume: SnapshotId(volume.key, volume.copy))
+SOURCES = st.none() | IDS | CUT_IDS
 SECRETS = st.builds(Secret, TEXT.filter(bool))
 
 
@@ -47,6 +50,21 @@ SPECS = st.builds(
     mkfs_options=texts(),
     wipe=st.sampled_from(Wipe),
     params_hash=TEXT,
+    source=SOURCES,
+)
+CUTS = st.builds(SnapshotSpec, id=CUT_IDS, name=TEXT, source=IDS, object_namespace=TEXT, object_name=TEXT)
+SNAPSHOTS = st.builds(
+    Snapshot,
+    id=CUT_IDS,
+    name=TEXT,
+    source=IDS,
+    object_namespace=TEXT,
+    object_name=TEXT,
+    node=TEXT,
+    vg=TEXT,
+    pool=TEXT,
+    size=SIZE,
+    created=SIZE,
 )
 VOLUMES = st.builds(
     Volume,
@@ -62,6 +80,7 @@ VOLUMES = st.builds(
     wipe=st.sampled_from(Wipe),
     created=SIZE,
     condition=TEXT,
+    source=SOURCES,
 )
 ORDERS = st.builds(PublishRequest, volume=IDS, node=TEXT, initiator=TEXT)
 PUBLICATIONS = st.builds(
@@ -117,6 +136,8 @@ CHANGES = st.builds(
     pools=st.none() | tuples_of(POOLS),
     volumes=tuples_of(VOLUMES),
     volumes_gone=tuples_of(IDS),
+    snapshots=tuples_of(SNAPSHOTS),
+    snapshots_gone=tuples_of(CUT_IDS),
     publications=tuples_of(REFS),
     publications_gone=tuples_of(st.tuples(IDS, TEXT)),
     held=st.none() | tuples_of(st.tuples(IDS, SIZE)),
@@ -136,6 +157,11 @@ def test_a_spec(spec: VolumeSpec) -> None:
 @given(VOLUMES)
 def test_a_volume(volume: Volume) -> None:
     assert convert.volume_from(over_the_wire(convert.volume_to(volume))) == volume
+
+
+@given(CUTS)
+def test_an_order_to_cut(spec: SnapshotSpec) -> None:
+    assert convert.cut_from(over_the_wire(convert.cut_to(spec))) == spec
 
 
 @given(PUBLICATIONS)
@@ -165,6 +191,7 @@ def test_an_empty_change_is_an_empty_message() -> None:
         pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="raid7", write_cache="through"),
         pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="thin", write_cache="back"),
         pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="thin", write_cache="through", fs="ntfs"),
+        pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="thin", write_cache="through", source="backup-1"),
     ],
 )
 def test_what_the_model_cannot_hold_is_refused(message: pb.VolumeSpec) -> None:

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 from grpc import StatusCode
 from prometheus_client import CollectorRegistry
 
 from csi_driver.control import requests as control
 from csi_driver.errors import InternalError, InvalidRequest, NotFound
 from csi_driver.metrics.rpc import RpcMetrics
+from csi_driver.model.ids import parse_source
 from csi_driver.model.topology import Segment, Topology
 from csi_driver.model.volume import Limits
 from csi_driver.node import requests as node
@@ -23,7 +25,7 @@ from csi_driver.rpc.csi_server import CsiServer, remove_stale, socket_path
 from csi_driver.rpc.gen import csi_pb2 as pb
 from csi_driver.rpc.gen.csi_pb2_grpc import GroupControllerStub
 from tests.unit.rpc_driver import BLOCK, MOUNT, MOUNTED, RAW, Driver, refusal, serving
-from tests.unit.rpc_fakes import ID
+from tests.unit.rpc_fakes import CUT_ID, ID
 
 
 @pytest.fixture
@@ -87,6 +89,63 @@ async def test_a_create_request_arrives_whole(driver: Driver) -> None:
     assert answer.volume.capacity_bytes == 1 << 30
     assert dict(answer.volume.volume_context) == {"pool": "fast"}
     assert not answer.volume.accessible_topology
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (pb.VolumeContentSource(snapshot=pb.VolumeContentSource.SnapshotSource(snapshot_id=str(CUT_ID))), str(CUT_ID)),
+        (pb.VolumeContentSource(volume=pb.VolumeContentSource.VolumeSource(volume_id=str(ID))), str(ID)),
+        (pb.VolumeContentSource(volume=pb.VolumeContentSource.VolumeSource(volume_id=str(CUT_ID))), f"?{CUT_ID}"),
+    ],
+)
+async def test_a_content_source_arrives_and_is_told_again(
+    driver: Driver, source: pb.VolumeContentSource, told: str
+) -> None:
+    driver.controller.view = control.VolumeView(id=str(ID), size=1, source=parse_source(told.lstrip("?")))
+    request = pb.CreateVolumeRequest(name="x", volume_capabilities=[MOUNT], volume_content_source=source)
+    answer = await driver.controls.CreateVolume(request)
+    assert driver.controller.asked == [control.CreateVolume(name="x", capabilities=(MOUNTED,), source=told)]
+    if not told.startswith("?"):
+        assert answer.volume.content_source == source
+
+
+async def test_snapshots(driver: Driver) -> None:
+    cut = await driver.controls.CreateSnapshot(
+        pb.CreateSnapshotRequest(name="s", source_volume_id=str(ID), parameters={"a": "b"}, secrets={"k": "hush"})
+    )
+    assert (cut.snapshot.snapshot_id, cut.snapshot.source_volume_id) == (str(CUT_ID), str(ID))
+    assert (cut.snapshot.size_bytes, cut.snapshot.creation_time.seconds) == (1 << 30, 1_800_000_000)
+    assert cut.snapshot.ready_to_use
+    listed = await driver.controls.ListSnapshots(
+        pb.ListSnapshotsRequest(max_entries=2, starting_token="t", source_volume_id="v", snapshot_id="s")
+    )
+    assert [entry.snapshot for entry in listed.entries] == [cut.snapshot]
+    assert listed.next_token == "next"
+    assert (await driver.controls.GetSnapshot(pb.GetSnapshotRequest(snapshot_id="s"))).snapshot == cut.snapshot
+    await driver.controls.DeleteSnapshot(pb.DeleteSnapshotRequest(snapshot_id="s"))
+    assert driver.controller.asked == [
+        control.CreateSnapshot(name="s", source=str(ID), parameters={"a": "b"}),
+        control.ListSnapshots(maximum=2, token="t", id="s", source="v"),
+        control.GetSnapshot(id="s"),
+        control.DeleteSnapshot(id="s"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "request_"),
+    [
+        ("CreateSnapshot", pb.CreateSnapshotRequest(source_volume_id="v")),
+        ("CreateSnapshot", pb.CreateSnapshotRequest(name="s")),
+        ("DeleteSnapshot", pb.DeleteSnapshotRequest()),
+        ("GetSnapshot", pb.GetSnapshotRequest()),
+        ("ListSnapshots", pb.ListSnapshotsRequest(max_entries=-1)),
+    ],
+)
+async def test_what_is_missing_for_a_snapshot_is_told(driver: Driver, verb: str, request_: Message) -> None:
+    code, _ = await refusal(getattr(driver.controls, verb)(request_))
+    assert code is StatusCode.INVALID_ARGUMENT
+    assert driver.controller.asked == []
 
 
 async def test_where_a_volume_can_be_used_is_told(driver: Driver) -> None:
@@ -164,6 +223,10 @@ async def test_advertised_is_what_is_built(driver: Driver) -> None:
         "GET_VOLUME",
         "SINGLE_NODE_MULTI_WRITER",
         "PUBLISH_READONLY",
+        "CREATE_DELETE_SNAPSHOT",
+        "LIST_SNAPSHOTS",
+        "GET_SNAPSHOT",
+        "CLONE_VOLUME",
     }
     node_rpc = pb.NodeServiceCapability.RPC
     nodes = await driver.nodes.NodeGetCapabilities(pb.NodeGetCapabilitiesRequest())
@@ -176,7 +239,7 @@ async def test_advertised_is_what_is_built(driver: Driver) -> None:
 
 
 async def test_what_is_not_built_is_unimplemented_in_words(driver: Driver) -> None:
-    code, words = await refusal(driver.controls.CreateSnapshot(pb.CreateSnapshotRequest(name="s")))
+    code, words = await refusal(driver.controls.ControllerModifyVolume(pb.ControllerModifyVolumeRequest(volume_id="v")))
     assert code is StatusCode.UNIMPLEMENTED
     assert words
     group = GroupControllerStub(driver.channel)

@@ -57,6 +57,7 @@ def reasons(asked: Request, *views: PoolView) -> dict[str, str]:
         (request(), view("n", problem="metadata is 81 % full"), "metadata is 81 % full"),
         (request(layout=Layout.THICK), view("n", thick_free=None), "it offers no thick volumes"),
         (request(pool="fast"), view("n"), "the class asks for pool fast"),
+        (request(source="m/data"), view("n"), "what the volume is made from lies in m/data"),
         (
             request(access=Access.NETWORK),
             view("n", exported=False),

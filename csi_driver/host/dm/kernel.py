@@ -71,9 +71,9 @@ class KernelDm:
         await blocking.call(load, "dm load")
 
     @effect("dm.suspend")
-    async def suspend(self, name: str) -> None:
+    async def suspend(self, name: str, *, freeze: bool = False) -> None:
         """See ``Dm.suspend``. Cancelling the caller does not undo it: the thread goes on."""
-        await self._act(Command.DEV_SUSPEND, Header(name=name, flags=_HOLD))
+        await self._act(Command.DEV_SUSPEND, Header(name=name, flags=Flag.SUSPEND if freeze else _HOLD))
 
     @effect("dm.resume")
     async def resume(self, name: str) -> None:

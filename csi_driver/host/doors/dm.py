@@ -57,8 +57,12 @@ class Dm(Protocol):
         """
         ...
 
-    async def suspend(self, name: str) -> None:
-        """Hold new I/O (no flush, no freeze); returns when what was in flight is done, however long that takes."""
+    async def suspend(self, name: str, *, freeze: bool = False) -> None:
+        """Hold new I/O (no flush, no freeze); returns when what was in flight is done, however long that takes.
+
+        ``freeze``: the file system on it is frozen first, with all that it has written on the device and its journal
+        empty; the resume thaws it. InternalError when it cannot be: then nothing is held.
+        """
         ...
 
     async def resume(self, name: str) -> None:

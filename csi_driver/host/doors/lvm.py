@@ -113,6 +113,19 @@ class Lvm(Protocol):
         """
         ...
 
+    async def create_snapshot(
+        self, name: str, *, vg: str, origin: str, tags: frozenset[str], pool_is_up: bool = False
+    ) -> None:
+        """``lvcreate -s`` of a thin LV in its own pool, with its tags in the same command, as large as its origin.
+
+        It is inactive, and only ``activate`` makes its device; an active origin is held for a moment, and what is
+        written to it afterwards is not seen. The origin's own device must not be suspended: LVM would leave the pool
+        unfit for any change (kernel.md 7). ``pool_is_up`` as ``create_thin`` has it. NotFound when there is no
+        origin, NoCapacity when the pool has reached LVM's threshold, Incompatible when an LV of that name exists,
+        CommandFailed when the origin is not thin.
+        """
+        ...
+
     async def remove(self, name: str, *, vg: str) -> None:
         """``lvremove``. NotFound if absent; Busy when the device is open."""
         ...

@@ -35,6 +35,9 @@ _NEW = ("--yes", "--activate=y", "--setactivationskip=y", "--ignoreactivationski
 """Of every LV that we make: active now, and later only by our ``lvchange -K``. ``--setautoactivation n`` is no use:
 it is refused for thin volumes, and ``vgchange -ay`` does not heed it."""
 
+_ASLEEP = ("--yes", "--setactivationskip=y")
+"""Of a snapshot: LVM itself leaves one with this flag inactive, and only our ``lvchange -K`` brings it up."""
+
 _NOTHING_TO_WIPE = "--wipesignatures=n"
 """Of a new thin volume, which reads as zeros."""
 
@@ -91,6 +94,13 @@ _LEGS = {
 }
 """Legs need not be made alike: every byte of a new volume is overwritten before anyone reads it (``agent.claim``), and
 what is written goes to all of them."""
+
+
+def create_snapshot(name: str, *, vg: str, origin: str, tags: Iterable[str], pool_is_up: bool = False) -> str:
+    """``lvcreate -s`` without a size: of a thin LV it makes a thin one, of any other it is refused."""
+    how = (_NO_WAIT,) if pool_is_up else ()
+    what = ("--type=thin", "--snapshot", f"--name={_name(name)}")
+    return _line("lvcreate", *_ASLEEP, *how, *what, *_tags("add", tags), _path(vg, origin))
 
 
 def remove(name: str, *, vg: str) -> str:

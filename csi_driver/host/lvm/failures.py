@@ -18,6 +18,7 @@ _MEANINGS: tuple[tuple[re.Pattern[str], type[DriverError] | None], ...] = tuple(
         (r"transaction.id", None),
         (r"volume group \S+ not found", NotFound),
         (r"failed to find logical volume", NotFound),
+        (r"snapshot origin LV \S+ not found", NotFound),
         (r"already exists in volume group", Incompatible),
         (r"\bin use\b|is used by another device|contains a filesystem in use", Busy),
         (r"insufficient (free|suitable)|not enough free|free space in thin pool \S+ reached threshold", NoCapacity),

@@ -91,14 +91,31 @@ class LvmShell:
         self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str], pool_is_up: bool = False
     ) -> None:
         """See ``Lvm.create_thin``."""
-        waits = commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags)
-        if not pool_is_up:
-            await self._change(waits)
-            return
+        await self._create_in_pool(
+            name,
+            commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags, pool_is_up=pool_is_up),
+            waits=commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags),
+        )
+
+    @effect("lvm.create_snapshot")
+    async def create_snapshot(
+        self, name: str, *, vg: str, origin: str, tags: frozenset[str], pool_is_up: bool = False
+    ) -> None:
+        """See ``Lvm.create_snapshot``."""
+        await self._create_in_pool(
+            name,
+            commands.create_snapshot(name, vg=vg, origin=origin, tags=tags, pool_is_up=pool_is_up),
+            waits=commands.create_snapshot(name, vg=vg, origin=origin, tags=tags),
+        )
+
+    async def _create_in_pool(self, name: str, line: str, *, waits: str) -> None:
+        """``line``, and when it fails because the pool went down meanwhile, ``waits``, which waits for udev."""
         try:
-            await self._change(commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags, pool_is_up=True))
+            await self._change(line)
         except CommandFailed as error:
-            # The pool went down meanwhile. lvcreate takes back what it had done when it fails.
+            if line == waits:
+                raise
+            # lvcreate takes back what it had done when it fails.
             log.info("once more, waiting for udev", extra={"volume": name, "error": str(error)})
             try:
                 await self._change(waits)

@@ -368,6 +368,7 @@ class VolumeSpec(_message.Message):
     PVC_NAMESPACE_FIELD_NUMBER: _builtins.int
     PVC_NAME_FIELD_NUMBER: _builtins.int
     WIPE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     size: _builtins.int
@@ -380,6 +381,8 @@ class VolumeSpec(_message.Message):
     pvc_namespace: _builtins.str
     pvc_name: _builtins.str
     wipe: _builtins.str
+    source: _builtins.str
+    """The id of the snapshot or volume whose content it begins with; empty: none."""
     @_builtins.property
     def mkfs_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -397,14 +400,126 @@ class VolumeSpec(_message.Message):
         pvc_namespace: _builtins.str = ...,
         pvc_name: _builtins.str = ...,
         wipe: _builtins.str = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fs", b"fs", "id", b"id", "layout", b"layout", "mkfs_options", b"mkfs_options", "name", b"name", "params_hash", b"params_hash", "pool", b"pool", "pvc_name", b"pvc_name", "pvc_namespace", b"pvc_namespace", "size", b"size", "wipe", b"wipe", "write_cache", b"write_cache"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fs", b"fs", "id", b"id", "layout", b"layout", "mkfs_options", b"mkfs_options", "name", b"name", "params_hash", b"params_hash", "pool", b"pool", "pvc_name", b"pvc_name", "pvc_namespace", b"pvc_namespace", "size", b"size", "source", b"source", "wipe", b"wipe", "write_cache", b"write_cache"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VolumeSpec: _TypeAlias = VolumeSpec  # noqa: Y015
+
+@_typing.final
+class SnapshotRef(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotRef: _TypeAlias = SnapshotRef  # noqa: Y015
+
+@_typing.final
+class SnapshotSpec(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    OBJECT_NAMESPACE_FIELD_NUMBER: _builtins.int
+    OBJECT_NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    name: _builtins.str
+    source: _builtins.str
+    """The id of the volume that is cut."""
+    object_namespace: _builtins.str
+    object_name: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        source: _builtins.str = ...,
+        object_namespace: _builtins.str = ...,
+        object_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "object_name", b"object_name", "object_namespace", b"object_namespace", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotSpec: _TypeAlias = SnapshotSpec  # noqa: Y015
+
+@_typing.final
+class Snapshot(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    VG_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    FS_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    vg: _builtins.str
+    pool: _builtins.str
+    size: _builtins.int
+    fs: _builtins.str
+    """Empty: of a raw block volume."""
+    created: _builtins.int
+    """Unix seconds of the cut."""
+    @_builtins.property
+    def spec(self) -> Global___SnapshotSpec: ...
+    def __init__(
+        self,
+        *,
+        spec: Global___SnapshotSpec | None = ...,
+        node: _builtins.str = ...,
+        vg: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        size: _builtins.int = ...,
+        fs: _builtins.str = ...,
+        created: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "fs", b"fs", "node", b"node", "pool", b"pool", "size", b"size", "spec", b"spec", "vg", b"vg"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Snapshot: _TypeAlias = Snapshot  # noqa: Y015
+
+@_typing.final
+class SnapshotList(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def snapshots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Snapshot]: ...
+    def __init__(
+        self,
+        *,
+        snapshots: _abc.Iterable[Global___Snapshot] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["snapshots", b"snapshots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotList: _TypeAlias = SnapshotList  # noqa: Y015
 
 @_typing.final
 class Volume(_message.Message):
@@ -769,6 +884,8 @@ class Change(_message.Message):
     PUBLICATIONS_GONE_FIELD_NUMBER: _builtins.int
     WANTED_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    SNAPSHOTS_GONE_FIELD_NUMBER: _builtins.int
     full: _builtins.bool
     @_builtins.property
     def info(self) -> Global___AgentInfo: ...
@@ -788,6 +905,10 @@ class Change(_message.Message):
     def wanted(self) -> Global___Wanted: ...
     @_builtins.property
     def held(self) -> Global___Held: ...
+    @_builtins.property
+    def snapshots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Snapshot]: ...
+    @_builtins.property
+    def snapshots_gone(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -800,10 +921,12 @@ class Change(_message.Message):
         publications_gone: _abc.Iterable[Global___UnpublishRequest] | None = ...,
         wanted: Global___Wanted | None = ...,
         held: Global___Held | None = ...,
+        snapshots: _abc.Iterable[Global___Snapshot] | None = ...,
+        snapshots_gone: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "info", b"info", "pools", b"pools", "wanted", b"wanted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "held", b"held", "info", b"info", "pools", b"pools", "publications", b"publications", "publications_gone", b"publications_gone", "volumes", b"volumes", "volumes_gone", b"volumes_gone", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "held", b"held", "info", b"info", "pools", b"pools", "publications", b"publications", "publications_gone", b"publications_gone", "snapshots", b"snapshots", "snapshots_gone", b"snapshots_gone", "volumes", b"volumes", "volumes_gone", b"volumes_gone", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

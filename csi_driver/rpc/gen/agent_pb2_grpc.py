@@ -89,6 +89,26 @@ class AgentStub:
                 request_serializer=agent__pb2.ExtendRequest.SerializeToString,
                 response_deserializer=agent__pb2.Volume.FromString,
                 _registered_method=True)
+        self.Cut = channel.unary_unary(
+                '/clinker.agent.v1.Agent/Cut',
+                request_serializer=agent__pb2.SnapshotSpec.SerializeToString,
+                response_deserializer=agent__pb2.Snapshot.FromString,
+                _registered_method=True)
+        self.FindSnapshots = channel.unary_unary(
+                '/clinker.agent.v1.Agent/FindSnapshots',
+                request_serializer=agent__pb2.FindRequest.SerializeToString,
+                response_deserializer=agent__pb2.SnapshotList.FromString,
+                _registered_method=True)
+        self.GetSnapshot = channel.unary_unary(
+                '/clinker.agent.v1.Agent/GetSnapshot',
+                request_serializer=agent__pb2.SnapshotRef.SerializeToString,
+                response_deserializer=agent__pb2.Snapshot.FromString,
+                _registered_method=True)
+        self.DeleteSnapshot = channel.unary_unary(
+                '/clinker.agent.v1.Agent/DeleteSnapshot',
+                request_serializer=agent__pb2.SnapshotRef.SerializeToString,
+                response_deserializer=agent__pb2.Done.FromString,
+                _registered_method=True)
         self.Publish = channel.unary_unary(
                 '/clinker.agent.v1.Agent/Publish',
                 request_serializer=agent__pb2.PublishRequest.SerializeToString,
@@ -188,6 +208,30 @@ class AgentServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Cut(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindSnapshots(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSnapshot(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSnapshot(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Publish(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -275,6 +319,26 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.Extend,
                     request_deserializer=agent__pb2.ExtendRequest.FromString,
                     response_serializer=agent__pb2.Volume.SerializeToString,
+            ),
+            'Cut': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cut,
+                    request_deserializer=agent__pb2.SnapshotSpec.FromString,
+                    response_serializer=agent__pb2.Snapshot.SerializeToString,
+            ),
+            'FindSnapshots': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSnapshots,
+                    request_deserializer=agent__pb2.FindRequest.FromString,
+                    response_serializer=agent__pb2.SnapshotList.SerializeToString,
+            ),
+            'GetSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSnapshot,
+                    request_deserializer=agent__pb2.SnapshotRef.FromString,
+                    response_serializer=agent__pb2.Snapshot.SerializeToString,
+            ),
+            'DeleteSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSnapshot,
+                    request_deserializer=agent__pb2.SnapshotRef.FromString,
+                    response_serializer=agent__pb2.Done.SerializeToString,
             ),
             'Publish': grpc.unary_unary_rpc_method_handler(
                     servicer.Publish,
@@ -599,6 +663,114 @@ class Agent:
             '/clinker.agent.v1.Agent/Extend',
             agent__pb2.ExtendRequest.SerializeToString,
             agent__pb2.Volume.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clinker.agent.v1.Agent/Cut',
+            agent__pb2.SnapshotSpec.SerializeToString,
+            agent__pb2.Snapshot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSnapshots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clinker.agent.v1.Agent/FindSnapshots',
+            agent__pb2.FindRequest.SerializeToString,
+            agent__pb2.SnapshotList.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clinker.agent.v1.Agent/GetSnapshot',
+            agent__pb2.SnapshotRef.SerializeToString,
+            agent__pb2.Snapshot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clinker.agent.v1.Agent/DeleteSnapshot',
+            agent__pb2.SnapshotRef.SerializeToString,
+            agent__pb2.Done.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,10 @@ class AgentStub:
     Get: _aio.UnaryUnaryMultiCallable[_agent_pb2.VolumeRef, _agent_pb2.Volume]
     Delete: _aio.UnaryUnaryMultiCallable[_agent_pb2.VolumeRef, _agent_pb2.Done]
     Extend: _aio.UnaryUnaryMultiCallable[_agent_pb2.ExtendRequest, _agent_pb2.Volume]
+    Cut: _aio.UnaryUnaryMultiCallable[_agent_pb2.SnapshotSpec, _agent_pb2.Snapshot]
+    FindSnapshots: _aio.UnaryUnaryMultiCallable[_agent_pb2.FindRequest, _agent_pb2.SnapshotList]
+    GetSnapshot: _aio.UnaryUnaryMultiCallable[_agent_pb2.SnapshotRef, _agent_pb2.Snapshot]
+    DeleteSnapshot: _aio.UnaryUnaryMultiCallable[_agent_pb2.SnapshotRef, _agent_pb2.Done]
     Publish: _aio.UnaryUnaryMultiCallable[_agent_pb2.PublishRequest, _agent_pb2.Publication]
     Unpublish: _aio.UnaryUnaryMultiCallable[_agent_pb2.UnpublishRequest, _agent_pb2.Unpublished]
     Publications: _aio.UnaryUnaryMultiCallable[_agent_pb2.VolumeRef, _agent_pb2.PublicationList]
@@ -119,6 +123,34 @@ class AgentServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_pb2.ExtendRequest,
         context: _aio.ServicerContext[_agent_pb2.ExtendRequest, _abc.Awaitable[_agent_pb2.Volume]],
     ) -> _abc.Awaitable[_agent_pb2.Volume]: ...
+
+    @_abc_1.abstractmethod
+    def Cut(
+        self,
+        request: _agent_pb2.SnapshotSpec,
+        context: _aio.ServicerContext[_agent_pb2.SnapshotSpec, _abc.Awaitable[_agent_pb2.Snapshot]],
+    ) -> _abc.Awaitable[_agent_pb2.Snapshot]: ...
+
+    @_abc_1.abstractmethod
+    def FindSnapshots(
+        self,
+        request: _agent_pb2.FindRequest,
+        context: _aio.ServicerContext[_agent_pb2.FindRequest, _abc.Awaitable[_agent_pb2.SnapshotList]],
+    ) -> _abc.Awaitable[_agent_pb2.SnapshotList]: ...
+
+    @_abc_1.abstractmethod
+    def GetSnapshot(
+        self,
+        request: _agent_pb2.SnapshotRef,
+        context: _aio.ServicerContext[_agent_pb2.SnapshotRef, _abc.Awaitable[_agent_pb2.Snapshot]],
+    ) -> _abc.Awaitable[_agent_pb2.Snapshot]: ...
+
+    @_abc_1.abstractmethod
+    def DeleteSnapshot(
+        self,
+        request: _agent_pb2.SnapshotRef,
+        context: _aio.ServicerContext[_agent_pb2.SnapshotRef, _abc.Awaitable[_agent_pb2.Done]],
+    ) -> _abc.Awaitable[_agent_pb2.Done]: ...
 
     @_abc_1.abstractmethod
     def Publish(
