@@ -29,8 +29,11 @@ def main() -> None:
 def chart_file() -> str:
     """What a class may say, for the chart's templates. ``pattern`` has to match the whole value."""
     filesystem = {"key": f"{KUBERNETES_PREFIX}fstype", "allowed": sorted(FsType), "pattern": ""}
-    table = [{"key": each.key, "allowed": list(each.allowed), "pattern": each.pattern} for each in TABLE]
-    return json.dumps({"parameters": [*table, filesystem], "prefix": KUBERNETES_PREFIX}, indent=2) + "\n"
+    table = [
+        {"key": each.key, "allowed": list(each.allowed), "pattern": each.pattern} for each in TABLE if not each.many
+    ]
+    beginnings = [KUBERNETES_PREFIX, *(each.key for each in TABLE if each.many)]
+    return json.dumps({"parameters": [*table, filesystem], "beginnings": beginnings}, indent=2) + "\n"
 
 
 def page(text: str) -> str:
@@ -42,9 +45,11 @@ def page(text: str) -> str:
 
 
 def _row(parameter: Parameter) -> str:
-    values = " ".join(f"`{value}`" for value in parameter.allowed) or f"text like `{parameter.pattern}`"
+    shown = " ".join(f"`{value}`" for value in parameter.allowed if value)
+    values = shown or (f"text like `{parameter.pattern}`" if parameter.pattern else "text")
+    key = f"{parameter.key}ATTRIBUTE" if parameter.many else parameter.key
     default = f"`{parameter.default}`" if parameter.default else "empty"
-    return f"| `{parameter.key}` | {values} | {default} | {parameter.help} |"
+    return f"| `{key}` | {values} | {default} | {parameter.help} |"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from csi_driver.control.cluster import ClusterPort
 from csi_driver.control.reservations import Attempts, Reservations
+from csi_driver.control.tallies import Tallies
 from csi_driver.fleet.fleet import Fleet
 from csi_driver.kit.jobs import Jobs
 from csi_driver.model import ids
@@ -36,3 +38,6 @@ class Context:
     """Creations that run in this process, by the key of the name."""
     cutting: set[str] = field(default_factory=set)
     """Keys of the names of snapshots that are being cut by this process."""
+    cluster: ClusterPort | None = None
+    """Kubernetes, where there is one."""
+    tallies: Tallies = field(default_factory=Tallies)

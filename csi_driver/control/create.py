@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from csi_driver.control.claims import settle
 from csi_driver.control.context import Context
+from csi_driver.control.hints import of_class
 from csi_driver.control.order import Order
 from csi_driver.control.requests import CreateVolume, VolumeView
 from csi_driver.control.views import ACCESS_KEY
@@ -20,7 +21,8 @@ async def create_volume(context: Context, request: CreateVolume) -> VolumeView:
     when the caller's deadline comes first, Busy while another request with this name runs, Unavailable while it
     cannot be told: then the same request again joins, or goes on from where this one ended.
     """
-    order = Order.of(request)
+    order = Order.of(request, context.scheduler.weigher_names)
+    _ = of_class(order.parameters)
     view = await context.jobs.run(order.key, "CreateVolume", order, lambda: _create(context, order))
     context.attempts.told(order.key)
     return view

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from csi_driver.control import checks
 from csi_driver.control.requests import CreateVolume
@@ -15,10 +16,14 @@ from csi_driver.model.parameters import Access, Parameters, parse
 from csi_driver.model.sizes import DEFAULT_VOLUME_SIZE, MIB, MINIMUM_VOLUME_SIZE, show
 from csi_driver.model.topology import Topology
 from csi_driver.model.volume import Limits, Volume, VolumeSpec
-from csi_driver.scheduler.request import Request
+from csi_driver.scheduler import rules
+from csi_driver.scheduler.decide import WEIGHER_NAMES
+from csi_driver.scheduler.neighbours import NO_HINTS, Hints
+from csi_driver.scheduler.request import Request, Rules
 
 SMALLEST: Mapping[FsType, int] = {FsType.XFS: 300 * MIB}
 """mkfs.xfs refuses less (mkfs.xfs(8))."""
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,22 +51,28 @@ class Order:
     """As the request names it; empty: it begins empty."""
     origin: Origin | None = None
     """Filled in when the volume has to be made (``control.sources``)."""
+    rules: Rules = field(default=Rules(), compare=False)
+    """Made of ``parameters``."""
 
     @classmethod
-    def of(cls, request: CreateVolume) -> Order:
-        """Raises InvalidRequest, or OutOfRange when no size will do for the file system."""
+    def of(cls, request: CreateVolume, weighers: Collection[str] = WEIGHER_NAMES) -> Order:
+        """``weighers``: the names that the class may give weights to. Raises InvalidRequest, or OutOfRange when no
+        size will do for the file system.
+        """
         checks.name(request.name)
         access, fs = checks.file_system(request.capabilities)
         checks.small_map(request.parameters, "parameters")
         checks.small_map(request.mutable_parameters, "mutable_parameters")
+        parameters = parse(request.parameters, request.mutable_parameters)
         order = cls(
             name=request.name,
             access=access,
             fs=fs,
             limits=checks.limits(request.limits),
-            parameters=parse(request.parameters, request.mutable_parameters),
+            parameters=parameters,
             topology=request.topology,
             asked_source=request.source,
+            rules=rules.read(parameters, weighers),
         )
         order.check_size()
         mkfs.check(order.made_fs, order.parameters.mkfs_options)
@@ -110,8 +121,8 @@ class Order:
             if bound is not None and bound < self.smallest:
                 raise OutOfRange(f"{show(bound)} is too small: {what} needs at least {show(self.smallest)}")
 
-    def request(self) -> Request:
-        """As the scheduler is asked."""
+    def request(self, hints: Hints = NO_HINTS, attempted: Mapping[str, str] = NOWHERE) -> Request:
+        """As the scheduler is asked. ``attempted``: pools where it has failed, and how."""
         default = self.origin.size if self.origin else DEFAULT_VOLUME_SIZE
         aimed = self.limits.required or min(default, self.limits.limit or default)
         return Request(
@@ -123,6 +134,14 @@ class Order:
             pool=self.parameters.pool,
             topology=self.topology,
             source=f"{self.origin.node}/{self.origin.pool}" if self.origin else "",
+            fs=self.made_fs or "",
+            namespace=self.parameters.pvc_namespace,
+            claim=self.parameters.pvc_name,
+            parameters=self.parameters.given,
+            rules=self.rules,
+            hints=hints,
+            attempted=attempted,
+            seed=self.name,
         )
 
     def spec(self, copy: str, *, size: int, pool: str) -> VolumeSpec:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 
 from csi_driver.control.context import Context
+from csi_driver.control.hints import understand
 from csi_driver.control.order import Order, Origin
-from csi_driver.control.placement import impossible, views
+from csi_driver.control.placement import decide, impossible
 from csi_driver.control.sources import with_origin
 from csi_driver.errors import DriverError, InternalError, NoCapacity, NotFound, Unavailable
 from csi_driver.model.volume import Volume, VolumeSpec
@@ -23,12 +25,16 @@ async def place(context: Context, order: Order) -> Volume:
     if open_claim is not None:
         return open_claim
     order = await with_origin(context, order)
-    decision = context.scheduler.decide(order.request(), views(context, order.parameters.layout))
-    log.info("placing", extra={"volume_name": order.name, "why": decision.why})
-    if not decision.candidates:
-        raise impossible(context, decision)
-    failed: list[tuple[str, DriverError]] = []
-    for candidate in decision.candidates:
+    understood = await understand(context, order)
+    failed: dict[str, DriverError] = {}
+    while True:
+        attempted = {pool: _words(error) for pool, error in failed.items()}
+        decision = decide(context, order, understood.find(context), attempted)
+        if not failed:
+            log.info("placing", extra={"volume_name": order.name, "why": decision.why})
+        if not decision.candidates:
+            raise _verdict(failed, decision.why) if failed else impossible(context, decision)
+        candidate = decision.candidates[0]
         pool = candidate.view.pool
         spec = order.spec(context.draw_copy(), size=candidate.size, pool=pool.name)
         try:
@@ -37,8 +43,7 @@ async def place(context: Context, order: Order) -> Volume:
             if order.origin is not None and isinstance(error, NotFound):
                 raise  # its source went away meanwhile, and there is no other place for it
             log.warning("claim failed", extra={"volume": str(spec.id), "node": pool.node, "error": str(error)})
-            failed.append((candidate.view.name, error))
-    raise _verdict(failed, decision.why)
+            failed[candidate.view.name] = error
 
 
 async def _join(context: Context, order: Order) -> Volume | None:
@@ -90,10 +95,13 @@ async def _undo(context: Context, node: str, spec: VolumeSpec) -> None:
         log.warning("half a claim left", extra={"volume": str(spec.id), "node": node, "error": str(error)})
 
 
-def _verdict(failed: list[tuple[str, DriverError]], why: str) -> DriverError:
-    """One error for all: not final when a claim may stand where nobody answers."""
-    text = "; ".join(f"{pool}: {error}" for pool, error in failed)
+def _words(error: DriverError) -> str:
+    return str(error) or error.kind.value
+
+
+def _verdict(failed: Mapping[str, DriverError], why: str) -> DriverError:
+    """One error for all, whose ``why`` tells what failed: not final when a claim may stand where nobody answers."""
     for kind in (Unavailable, InternalError):
-        if any(isinstance(error, kind) for _, error in failed):
-            return kind(f"no pool made the volume: {text}")
-    return NoCapacity(f"no pool made the volume: {text}; {why}")
+        if any(isinstance(error, kind) for error in failed.values()):
+            return kind(why)
+    return NoCapacity(why)

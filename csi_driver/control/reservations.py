@@ -16,12 +16,20 @@ LINGER = 30.0
 REMEMBERED = 1000
 
 
+_Place = tuple[str, str, Layout]
+"""Node, pool, layout."""
+
+
 @dataclass(slots=True)
 class _Promise:
     node: str
     spec: VolumeSpec
     until: float | None = None
     """End of its time, by the clock; None while the order runs."""
+
+    @property
+    def place(self) -> _Place:
+        return self.node, self.spec.pool, self.spec.layout
 
 
 class Reservations:
@@ -30,34 +38,43 @@ class Reservations:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._promises: dict[VolumeId, _Promise] = {}
+        self._places: dict[_Place, dict[VolumeId, _Promise]] = {}
 
     @contextmanager
     def reserve(self, node: str, spec: VolumeSpec) -> Iterator[None]:
         """Within this block, and a while after unless it was refused, the room counts as taken."""
         promise = self._promises[spec.id] = _Promise(node, spec)
+        self._places.setdefault(promise.place, {})[spec.id] = promise
         try:
             yield
         except (NoCapacity, NotFound):
-            self._promises.pop(spec.id, None)
+            self.forget(spec.id)
             raise
         finally:
             promise.until = self._clock() + LINGER
 
     def forget(self, volume: VolumeId) -> None:
         """It was seen to be gone: its room is free again, whatever the pool's figures have shown meanwhile."""
-        self._promises.pop(volume, None)
+        promise = self._promises.pop(volume, None)
+        if promise is not None:
+            here = self._places[promise.place]
+            del here[volume]
+            if not here:
+                del self._places[promise.place]
+
+    def ordered(self, node: str) -> tuple[VolumeSpec, ...]:
+        """What is promised on a node, whether it shows it already or not."""
+        return tuple(promise.spec for promise in self._promises.values() if promise.node == node)
 
     def of(self, node: str, pool: str, layout: Layout, shown: Mapping[VolumeId, object]) -> tuple[int, int]:
         """Bytes and number of what is promised in a pool beyond the volumes that it shows already."""
-        now = self._clock()
-        for volume, promise in tuple(self._promises.items()):
+        now, here = self._clock(), self._places.get((node, pool, layout))
+        if not here:
+            return 0, 0
+        for volume, promise in tuple(here.items()):
             if promise.until is not None and promise.until <= now:
-                del self._promises[volume]
-        sizes = [
-            promise.spec.size
-            for volume, promise in self._promises.items()
-            if (promise.node, promise.spec.pool, promise.spec.layout) == (node, pool, layout) and volume not in shown
-        ]
+                self.forget(volume)
+        sizes = [promise.spec.size for volume, promise in here.items() if volume not in shown]
         return sum(sizes), len(sizes)
 
 

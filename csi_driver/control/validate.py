@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from csi_driver.control import checks
 from csi_driver.control.context import Context
 from csi_driver.control.lookup import find_volume
@@ -12,6 +14,7 @@ from csi_driver.errors import InvalidRequest
 from csi_driver.model.access import check_supported
 from csi_driver.model.parameters import ACCESS, parse
 from csi_driver.model.volume import Volume
+from csi_driver.scheduler import rules
 
 
 async def validate_capabilities(context: Context, request: ValidateCapabilities) -> Validated:
@@ -23,13 +26,13 @@ async def validate_capabilities(context: Context, request: ValidateCapabilities)
     checks.present(request.capabilities)
     volume = await find_volume(context, request.id)
     try:
-        reason = _reason(volume, request)
+        reason = _reason(volume, request, context.scheduler.weigher_names)
     except InvalidRequest as error:
         reason = str(error)
     return Validated(confirmed=reason is None, message=reason or "")
 
 
-def _reason(volume: Volume, request: ValidateCapabilities) -> str | None:
+def _reason(volume: Volume, request: ValidateCapabilities, weighers: Collection[str]) -> str | None:
     for capability in request.capabilities:
         check_supported(capability)
         if reason := unsupported(volume, capability):
@@ -40,4 +43,5 @@ def _reason(volume: Volume, request: ValidateCapabilities) -> str | None:
         parameters = parse(request.parameters, request.mutable_parameters)
         if parameters.params_hash != volume.params_hash:
             return "it was made with other parameters"
+        _ = rules.read(parameters, weighers)
     return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
@@ -33,6 +33,14 @@ class Access(StrEnum):
     NETWORK = "network"
 
 
+class Choice(StrEnum):
+    """How one of the pools that will do is taken."""
+
+    DEFAULT = ""
+    BEST = "best"
+    STOCHASTIC = "stochastic"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One key of a StorageClass. ``allowed`` empty: any text that ``pattern`` matches."""
@@ -44,6 +52,10 @@ class Parameter:
     pattern: str = ""
     mutable: bool = False
     """Whether a VolumeAttributesClass may set it."""
+    many: bool = False
+    """It is the beginning of keys, each with a value."""
+    placing: bool = False
+    """It says where a volume goes and not what it is: a volume is the same with another value."""
 
     def check(self, value: str) -> str:
         """``value``, if it may be given. Raises InvalidRequest that says what may."""
@@ -101,7 +113,84 @@ MKFS_OPTIONS = Parameter(
     help="Options for mkfs, of a list that is allowed, as in -i 8192.",
 )
 
-TABLE: tuple[Parameter, ...] = (LAYOUT, WRITE_CACHE, ACCESS, POOL, WIPE, MKFS_OPTIONS)
+REQUIRE = Parameter(
+    key="require.",
+    default="",
+    many=True,
+    placing=True,
+    help="require.ATTRIBUTE is what a pool must have: a text, or an operator and a value, as in "
+    "`require.labels.tier: ssd` and `require.thin_size: >= 100Gi`.",
+)
+FILTER = Parameter(
+    key="filter",
+    default="",
+    placing=True,
+    help="An expression that is true for the pools that may hold the volume.",
+)
+QUERY = Parameter(
+    key="query", default="", placing=True, help="The same in JSON, as Cinder's query; a class may have it, a claim not."
+)
+GOODNESS = Parameter(
+    key="goodness",
+    default="",
+    placing=True,
+    help="An expression of 0 to 100, or of true and false: how good a pool is, for the weigher of that name.",
+)
+WEIGHTS = Parameter(
+    key="weights",
+    default="",
+    placing=True,
+    help="Multipliers of weighers, in place of the controller's: `capacity=2, chance=0`.",
+)
+CHOICE = Parameter(
+    key="choose",
+    default=Choice.DEFAULT.value,
+    allowed=tuple(each.value for each in Choice),
+    placing=True,
+    help="best: the pool of the highest weight; stochastic: drawn among the better half by weight; empty: as the "
+    "controller is set.",
+)
+AFFINITY = Parameter(
+    key="affinity",
+    default="",
+    placing=True,
+    help="Volumes with which it must share a place: `volume:ID`, `claim:NAME`, `claims:SELECTOR`, several with `;`.",
+)
+ANTI_AFFINITY = Parameter(
+    key="antiAffinity", default="", placing=True, help="Volumes with which it must not share a place, named likewise."
+)
+AFFINITY_SCOPE = Parameter(
+    key="affinityScope",
+    default="node",
+    allowed=("node", "pool", "zone"),
+    placing=True,
+    help="The place that affinity and antiAffinity speak of.",
+)
+NEAR = Parameter(
+    key="near",
+    default="",
+    placing=True,
+    help="Where it would be well to lie: on the node of these volumes, or `pod:NAME`, `node:NAME`.",
+)
+
+TABLE: tuple[Parameter, ...] = (
+    LAYOUT,
+    WRITE_CACHE,
+    ACCESS,
+    POOL,
+    WIPE,
+    MKFS_OPTIONS,
+    REQUIRE,
+    FILTER,
+    QUERY,
+    GOODNESS,
+    WEIGHTS,
+    CHOICE,
+    AFFINITY,
+    ANTI_AFFINITY,
+    AFFINITY_SCOPE,
+    NEAR,
+)
 """Every key that a class may have."""
 
 
@@ -119,6 +208,20 @@ class Parameters:
     pvc_name: str = ""
     params_hash: str = ""
     """Of everything that makes a volume another one; a later parameter left at its default does not change it."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """As they stand in the class, without Kubernetes' own."""
+
+    def of(self, parameter: Parameter) -> str:
+        """The value of one key, or its default."""
+        return self.given.get(parameter.key, parameter.default)
+
+    def every(self, parameter: Parameter) -> dict[str, str]:
+        """The values of the keys that begin with this one, by what follows."""
+        return {
+            key.removeprefix(parameter.key): value
+            for key, value in sorted(self.given.items())
+            if key.startswith(parameter.key)
+        }
 
 
 def parse(parameters: Mapping[str, str], mutable: Mapping[str, str]) -> Parameters:
@@ -127,7 +230,7 @@ def parse(parameters: Mapping[str, str], mutable: Mapping[str, str]) -> Paramete
     _refuse_unknown(given, TABLE, "parameter")
     _refuse_unknown(mutable, tuple(each for each in TABLE if each.mutable), "mutable parameter")
     given.update(mutable)
-    values = {each.key: each.check(given.get(each.key, each.default)) for each in TABLE}
+    values = {each.key: each.check(given.get(each.key, each.default)) for each in TABLE if not each.many}
     layout, wipe = Layout(values[LAYOUT.key]), Wipe(values[WIPE.key])
     if wipe is Wipe.DELETE and layout is Layout.THIN:
         raise InvalidRequest(
@@ -144,6 +247,7 @@ def parse(parameters: Mapping[str, str], mutable: Mapping[str, str]) -> Paramete
         pvc_namespace=parameters.get(PVC_NAMESPACE, ""),
         pvc_name=parameters.get(PVC_NAME, ""),
         params_hash=_hash(values),
+        given=given,
     )
 
 
@@ -169,13 +273,15 @@ def parse_snapshot(parameters: Mapping[str, str]) -> SnapshotParameters:
 
 
 def _refuse_unknown(given: Mapping[str, str], table: tuple[Parameter, ...], what: str) -> None:
-    known = {each.key for each in table}
-    if unknown := sorted(set(given) - known):
+    known = {f"{each.key}ATTRIBUTE" if each.many else each.key for each in table}
+    beginnings = tuple(each.key for each in table if each.many)
+    unknown = sorted(key for key in set(given) - known if not key.startswith(beginnings))
+    if unknown:
         raise InvalidRequest(f"unknown {what} {unknown[0]!r}; known are: {', '.join(sorted(known)) or 'none'}")
 
 
 def _hash(values: Mapping[str, str]) -> str:
     """Only what differs from the defaults counts: a class keeps its hash when the table gets a new key."""
-    defaults = {each.key: each.default for each in TABLE if not each.mutable}
+    defaults = {each.key: each.default for each in TABLE if not (each.mutable or each.placing)}
     told = sorted(f"{key}={values[key]}\n" for key, default in defaults.items() if values[key] != default)
     return hashlib.sha256("".join(told).encode()).hexdigest()[:16]

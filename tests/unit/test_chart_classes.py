@@ -31,7 +31,8 @@ def test_what_is_made_from_the_table_is_that_of_today() -> None:
     page = parameters.PAGE.read_text()
     assert parameters.page(page) == page
     for parameter in TABLE:
-        assert f"| `{parameter.key}` |" in page
+        key = f"{parameter.key}ATTRIBUTE" if parameter.many else parameter.key
+        assert f"| `{key}` |" in page
 
 
 @pytest.mark.parametrize("parameter", TABLE, ids=lambda each: each.key)
@@ -64,7 +65,8 @@ def test_the_admission_policy_looks_at_new_classes_of_ours_alone() -> None:
     assert "'csi.clinker.io'" in condition["expression"]
     keys, *others = (each["expression"] for each in policy["validations"])
     [listed] = re.findall(r"key in (\[.*\])\)$", keys)
-    assert set(json.loads(listed)) == {each.key for each in TABLE} | {"csi.storage.k8s.io/fstype"}
+    assert set(json.loads(listed)) == {each.key for each in TABLE if not each.many} | {"csi.storage.k8s.io/fstype"}
+    assert '["csi.storage.k8s.io/","require."].exists(each, key.startsWith(each))' in keys
     checked = [key for each in others for key in re.findall(r"^!\('([^']+)' in", each)]
     assert set(checked) == {each.key for each in TABLE if each.allowed or each.pattern} | {"csi.storage.k8s.io/fstype"}
     binding = render().get("ValidatingAdmissionPolicyBinding", "clinker-classes")["spec"]

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csi_driver.model.parameters import Access
+from csi_driver.model.parameters import Access, parse
 from csi_driver.model.pool import Pool
 from csi_driver.model.sizes import GIB, MIB, MINIMUM_VOLUME_SIZE
 from csi_driver.model.topology import NODE_KEY, ZONE_KEY, Segment, Topology
 from csi_driver.model.volume import Layout
+from csi_driver.scheduler import rules
 from csi_driver.scheduler.decide import Scheduler
-from csi_driver.scheduler.request import PoolView, Request
+from csi_driver.scheduler.filters import PoolFilter
+from csi_driver.scheduler.request import PoolView, Request, Rules
+from csi_driver.scheduler.weighers import PoolWeigher
 
 EXTENT = 4 * MIB
 SCHEDULER = Scheduler()
@@ -32,6 +35,10 @@ def view(node: str, free: int = 100 * GIB, *, zone: str = "z", pool: str = "data
 
 def request(size: int = GIB, **more: Any) -> Request:
     return Request(size=size, least=size, **more)
+
+
+def ruled(parameters: dict[str, str]) -> Rules:
+    return rules.read(parse(parameters, {}), ())
 
 
 def on(*nodes: str, zone: str = "") -> tuple[Segment, ...]:
@@ -83,7 +90,7 @@ def reasons(asked: Request, *views: PoolView) -> dict[str, str]:
 )
 def test_each_filter_says_why_not_with_figures(asked: Request, offered: PoolView, reason: str) -> None:
     decision = SCHEDULER.decide(asked, [offered])
-    assert decision.candidates == ()
+    assert list(decision.candidates) == []
     assert [str(refusal) for refusal in decision.refusals] == [f"n/data: {reason}"]
     assert reason in decision.why
 
@@ -180,25 +187,32 @@ def test_equal_ones_stand_by_name_in_whatever_order_they_come() -> None:
 def test_why_names_the_best_the_next_and_the_refused() -> None:
     asked = request(2 * GIB, topology=Topology(preferred=on("a")))
     why = SCHEDULER.decide(asked, [view("a"), view("b", 50 * GIB), view("c", GIB)]).why
-    assert why.startswith("2 GiB thin: a/data is best (preferred 1.00 free 1.00 spread 0.00); then b/data; c/data: ")
+    assert why.startswith(
+        "2 GiB thin: a/data is best (preferred 1.00 capacity 1.00 spread 0.00); then b/data; c/data: "
+    )
     assert "\n" not in why
 
 
 def test_why_stays_short_in_a_large_cluster_and_speaks_of_an_empty_one() -> None:
-    why = SCHEDULER.decide(request(), [view(f"n{n:03}", 0) for n in range(500)]).why
-    assert why.endswith("488 more pools refused")
-    assert len(why) < 2000
+    full = [view(f"n{n:03}", n % 50 * MIB) for n in range(500)]
+    silent = [view(f"s{n:03}", silence="connection refused") for n in range(100)]
+    why = SCHEDULER.decide(request(), full + silent).why
+    assert why.startswith(
+        "no pool can hold 1 GiB thin; n000/data, n050/data, n100/data and 7 more: it has 0 bytes left"
+    )
+    assert why.endswith(" more refused (capacity 420, health 100)")
+    assert len(why) <= 800
     assert SCHEDULER.decide(request(), []).why == "no pool can hold 1 GiB thin; no node reports a pool"
 
 
 def test_filters_and_weighers_of_others_take_part() -> None:
-    class Odd:
+    class Odd(PoolFilter):
         name = "odd"
 
         def refusal(self, request: Request, view: PoolView) -> str | None:
             return "it is odd" if view.pool.node in "ace" else None
 
-    class Late:
+    class Late(PoolWeigher):
         name = "late"
         multiplier = 1000.0
 
@@ -232,22 +246,32 @@ views_strategy = st.lists(
 
 @given(
     views_strategy,
-    st.sampled_from(list(Layout)),
-    st.sampled_from(list(Access)),
-    st.sampled_from(["", "fast"]),
     st.sampled_from([None, *on("a"), *on("c", zone="x"), Segment.of({ZONE_KEY: "y"}), *on("nowhere")]),
+    st.sampled_from([EXTENT, 3 * MIB, 64 * MIB]),
+    st.sampled_from(
+        [Rules(), ruled({"filter": "request.size <= 90 * MiB"}), ruled({"filter": "request.size * 2 <= pool.free"})]
+    ),
+    st.builds(
+        request,
+        layout=st.sampled_from(list(Layout)),
+        access=st.sampled_from(list(Access)),
+        pool=st.sampled_from(["", "fast"]),
+    ),
 )
-def test_the_largest_volume_told_is_granted_and_an_extent_more_is_not(
-    views: list[PoolView], layout: Layout, access: Access, pool: str, segment: Segment | None
+def test_the_largest_volume_told_is_granted_and_a_step_more_is_not(
+    views: list[PoolView], segment: Segment | None, step: int, asks: Rules, most: Request
 ) -> None:
+    scheduler = replace(SCHEDULER, step=step)
     demand = Topology(requisite=(segment,)) if segment else Topology()
-    asked = request(layout=layout, access=access, pool=pool)
-    capacity = SCHEDULER.capacity(asked, views, segment)
-    for size, granted in ((capacity.maximum, capacity.maximum > 0), (capacity.maximum + 1, False)):
+    asked = replace(most, rules=asks)
+    capacity = scheduler.capacity(asked, views, segment)
+    for size, granted in ((capacity.maximum, capacity.maximum > 0), (capacity.maximum + step, False)):
         wanted = max(size, MINIMUM_VOLUME_SIZE)
-        create = request(wanted, layout=layout, access=access, pool=pool, topology=demand)
-        assert bool(SCHEDULER.decide(create, views).candidates) == granted
+        create = replace(asked, size=wanted, least=wanted, topology=demand)
+        assert bool(scheduler.decide(create, views).candidates) == granted
     assert capacity.maximum == 0 or capacity.maximum >= MINIMUM_VOLUME_SIZE
+    assert capacity.available % step == 0
+    assert capacity.maximum % step == 0 or capacity.maximum == MINIMUM_VOLUME_SIZE
 
 
 def test_a_segment_counts_its_own_disks_and_may_be_granted_others() -> None:

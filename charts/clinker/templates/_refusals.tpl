@@ -151,7 +151,9 @@ Either give the changed class another name, or delete the class first (volumes m
 {{- range $key, $value := .class.parameters -}}
   {{- $parameter := get $table $key -}}
   {{- if not $parameter -}}
-    {{- if not (hasPrefix $known.prefix $key) -}}
+    {{- $begun := false -}}
+    {{- range $known.beginnings -}}{{- if hasPrefix . $key -}}{{ $begun = true }}{{- end -}}{{- end -}}
+    {{- if not $begun -}}
     {{- fail (printf "\n\nStorageClass %q: unknown parameter %q; known are %s.\n" $class $key (keys $table | sortAlpha | join ", ")) -}}
     {{- end -}}
   {{- else if and $parameter.allowed (not (has $value $parameter.allowed)) -}}

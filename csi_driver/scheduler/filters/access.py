@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from csi_driver.model.parameters import Access
+from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
+
+_NO_PORTAL = "the class asks for access by network, and the node has no portal"
 
 
 class AccessPolicy:
@@ -11,7 +16,7 @@ class AccessPolicy:
 
     name = "access"
 
-    def refusal(self, request: Request, view: PoolView) -> str | None:
-        if request.access is Access.NETWORK and not view.exported:
-            return "the class asks for access by network, and the node has no portal"
-        return None
+    def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
+        if request.access is not Access.NETWORK:
+            return None
+        return [None if view.exported else _NO_PORTAL for view in views]

@@ -1,16 +1,25 @@
-"""Only pools whose node answers and is not withheld by its operator, and which have no trouble."""
+"""Only pools whose node answers, and that nobody and nothing has closed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
 
 
 class Health:
-    """Refuses what does not answer and what says itself that it takes nothing now."""
+    """Refuses nodes that do not answer, are cordoned or drained, and pools that say themselves that they take nothing
+    now: full, read-only, broken.
+    """
 
     name = "health"
 
-    def refusal(self, request: Request, view: PoolView) -> str | None:
-        if view.silence:
-            return f"the node does not answer: {view.silence}"
-        return view.withheld or view.pool.problem or None
+    def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
+        return [_trouble(view) if view.silence or view.withheld or view.pool.problem else None for view in views]
+
+
+def _trouble(view: PoolView) -> str:
+    if view.silence:
+        return f"the node does not answer: {view.silence}"
+    return view.withheld or view.pool.problem

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
 
 
@@ -10,7 +13,6 @@ class OffersLayout:
 
     name = "layout"
 
-    def refusal(self, request: Request, view: PoolView) -> str | None:
-        if view.pool.free(request.layout) is None:
-            return f"it offers no {request.layout} volumes"
-        return None
+    def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
+        layout, refusal = request.layout, f"it offers no {request.layout} volumes"
+        return [refusal if view.pool.free(layout) is None else None for view in views]

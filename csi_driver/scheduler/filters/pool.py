@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
 
 
@@ -10,7 +13,8 @@ class PoolName:
 
     name = "pool"
 
-    def refusal(self, request: Request, view: PoolView) -> str | None:
-        if request.pool and view.pool.name != request.pool:
-            return f"the class asks for pool {request.pool}"
-        return None
+    def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
+        if not request.pool:
+            return None
+        wanted, refusal = request.pool, f"the class asks for pool {request.pool}"
+        return [None if view.pool.name == wanted else refusal for view in views]

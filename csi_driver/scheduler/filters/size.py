@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from csi_driver.model.sizes import show
+from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
 
 
@@ -11,12 +14,18 @@ class Rounding:
 
     name = "size"
 
-    def refusal(self, request: Request, view: PoolView) -> str | None:
-        unit = view.pool.unit(request.layout)
-        if request.size_in(unit) is not None:
+    def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
+        if request.limit is None:
             return None
-        what = "extents" if unit == view.pool.extent else f"{request.layout} stripes of extents"
-        return (
-            f"no multiple of its {what} of {show(unit)} lies between {show(request.least)} "
-            f"and the limit of {show(request.limit or 0)}"
-        )
+        return [_verdict(request, view) for view in views]
+
+
+def _verdict(request: Request, view: PoolView) -> str | None:
+    unit = view.pool.unit(request.layout)
+    if request.size_in(unit) is not None:
+        return None
+    what = "extents" if unit == view.pool.extent else f"{request.layout} stripes of extents"
+    return (
+        f"no multiple of its {what} of {show(unit)} lies between {show(request.least)} "
+        f"and the limit of {show(request.limit or 0)}"
+    )

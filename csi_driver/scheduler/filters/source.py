@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
 
 
@@ -10,7 +13,8 @@ class SourcePool:
 
     name = "source"
 
-    def refusal(self, request: Request, view: PoolView) -> str | None:
-        if request.source and view.name != request.source:
-            return f"what the volume is made from lies in {request.source}"
-        return None
+    def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
+        if not request.source:
+            return None
+        refusal = f"what the volume is made from lies in {request.source}"
+        return [None if view.name == request.source else refusal for view in views]

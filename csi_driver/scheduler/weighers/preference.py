@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from csi_driver.model.parameters import Access
-from csi_driver.model.topology import Segment
+from csi_driver.model.topology import NODE_KEY, Segment
 from csi_driver.scheduler.request import PoolView, Request
+from csi_driver.scheduler.weighers import Column
 
 NEAR = 0.75
 """Of a preferred place's worth, for another node of its zone: above the next preferred place (a half)."""
+LOWEST = 2.0**-1000
+"""Worth of the thousandth place and all after it."""
 
 
 class Preference:
@@ -19,14 +24,34 @@ class Preference:
     name = "preferred"
     multiplier = 100.0
 
-    def weigh(self, request: Request, view: PoolView) -> float:
-        if request.access is Access.NETWORK:
-            return 0.0
+    def column(self, request: Request, views: Sequence[PoolView]) -> Column | None:
         preferred = request.topology.preferred
-        return max((self._worth(n, segment, view) for n, segment in enumerate(preferred)), default=0.0)
+        if not preferred or request.access is Access.NETWORK:
+            return None
+        table = _Worths(preferred)
+        return [table.of(view.labels) for view in views]
 
-    @staticmethod
-    def _worth(position: int, segment: Segment, view: PoolView) -> float:
-        if segment.holds(view.labels):
-            return 0.5**position
-        return NEAR * 0.5**position if segment.near(view.labels) else 0.0
+
+class _Worths:
+    """What each place is worth, found without going through all of them for each pool."""
+
+    def __init__(self, preferred: Sequence[Segment]) -> None:
+        self._nodes: dict[str, list[tuple[float, Segment]]] = {}
+        self._rests: dict[Segment, float] = {}
+        for position, segment in enumerate(preferred):
+            worth = max(0.5**position, LOWEST) if position < 1000 else LOWEST
+            labels = dict(segment.labels)
+            node = labels.pop(NODE_KEY, "")
+            if node:
+                self._nodes.setdefault(node, []).append((worth, segment))
+            if labels or not node:
+                # Of a segment without a node, to be near is to be there.
+                rest = Segment.of(labels)
+                self._rests[rest] = max(self._rests.get(rest, 0.0), worth * (NEAR if node else 1.0))
+
+    def of(self, labels: Mapping[str, str]) -> float:
+        best = max((worth for rest, worth in self._rests.items() if rest.holds(labels)), default=0.0)
+        for worth, segment in self._nodes.get(labels.get(NODE_KEY, ""), ()):
+            if segment.holds(labels):
+                best = max(best, worth)
+        return best

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from csi_driver.scheduler.request import PoolView, Request
+from csi_driver.scheduler.weighers import Column
 
 
 class Spread:
@@ -11,5 +14,5 @@ class Spread:
     name = "spread"
     multiplier = 1.0
 
-    def weigh(self, request: Request, view: PoolView) -> float:
-        return -float(view.running)
+    def column(self, request: Request, views: Sequence[PoolView]) -> Column | None:
+        return [-view.running for view in views]
