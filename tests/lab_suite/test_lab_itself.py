@@ -29,6 +29,8 @@ from tests.lab.kernel import from_suite
 from tests.lab.waiting import eventually
 
 TARGET = "iqn.2026-11.io.clinker:lab-itself"
+PING = ("ping", "-c1", "-w20")
+"""Ends with the first answer, 20 s at most."""
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +159,7 @@ class TestIdentity:
         assert one.initiator.encode() in one.get("/etc/iscsi/initiatorname.iscsi")
 
     def test_hosts_know_each_other_by_name(self, one: Host) -> None:
-        one.run(["ping", "-c1", "-W5", "host3"])
+        one.run([*PING, "host3"])
 
     def test_kernel_has_what_storage_needs(self, one: Host) -> None:
         targets = one.run(["dmsetup", "targets"]).stdout
@@ -180,7 +182,7 @@ class TestIdentity:
 
     def test_machine_program_in_the_labs_network(self, lab: Lab, one: Host) -> None:
         command = lab.network_command(["ip", "-oneline", "neigh", "show", one.address])
-        one.run(["ping", "-c1", "-W5", "10.77.0.254"])
+        one.run([*PING, "10.77.0.254"])
         assert (
             one.identity.mac in subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
         )
@@ -363,14 +365,13 @@ class TestMisfortunes:
             three.get("/root/mark")
 
     def test_cut_and_mend(self, one: Host, two: Host) -> None:
-        ping = ["ping", "-c1", "-W1", two.address]
-        one.run(ping)
+        one.run([*PING, two.address])
         one.cut(two)
-        assert one.run(ping, check=False).rc != 0
+        assert one.run(["ping", "-c1", "-W1", two.address], check=False).rc != 0
         assert two.run(["ping", "-c1", "-W1", one.address], check=False).rc != 0
-        one.run(["ping", "-c1", "-W5", "host3"])
+        one.run([*PING, "host3"])
         one.mend(two)
-        one.run(ping)
+        one.run([*PING, two.address])
 
     def test_freeze_and_thaw(self, one: Host, two: Host) -> None:
         ticking = one.spawn(["sh", "-c", "while :; do echo .; sleep 0.05; done"], name="ticking")
@@ -385,7 +386,7 @@ class TestMisfortunes:
             one._channel.request("ping", limit=0.5)  # the time limit of every operation, shortened
         one.thaw()
         eventually(lambda: len(ticking.log()) > frozen_at)
-        two.run(["ping", "-c1", "-W5", one.address])
+        two.run([*PING, one.address])
         ticking.kill()
 
     def test_crash_of_a_frozen_host(self, one: Host) -> None:
