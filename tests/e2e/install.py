@@ -21,7 +21,7 @@ TOP = Path(__file__).resolve().parents[2]
 CHART = TOP / "charts" / "clinker"
 RELEASE, NAMESPACE = "clinker", "clinker"
 SECRET = "clinker-controller-tls"
-SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer")
+SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter")
 ZONES = {"host1": "a", "host2": "b", "host3": "b"}
 INSTALL_LIMIT = 180
 """Seconds until everything of the chart must be ready."""

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster
 from tests.e2e.install import NAMESPACE, RELEASE
+from tests.e2e.test_snapshots import cut, from_snapshot
 from tests.e2e.user import User, claim, pod
 
 CONTROLLER = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-controller"
@@ -75,14 +76,17 @@ def given(cluster: Cluster) -> set[Right]:
 
 @pytest.fixture
 def lived(user: User) -> User:
-    """After a claim's whole life: made, used on two nodes, grown, deleted."""
+    """After a claim's whole life: made, used on two nodes, grown, cut and made anew from that, deleted."""
     user.apply(claim("data"))
     user.run(pod("writer", "data", node="host1"))
     user.kubectl("patch", "pvc", "data", "--patch", '{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}')
     user.wait("pvc/data", "jsonpath={.status.capacity.storage}=2Gi")
     user.remove("pod/writer")
     user.run(pod("writer", "data", node="host3"))
-    user.remove("pod/writer", "pvc/data")
+    cut(user, "nightly", "data")
+    user.apply(claim("again", "2Gi", **from_snapshot("nightly")))
+    user.run(pod("reader", "again", node="host1"))
+    user.remove("pod/writer", "pod/reader", "pvc/data", "pvc/again", "volumesnapshot/nightly")
     return user
 
 

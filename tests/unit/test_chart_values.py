@@ -112,7 +112,14 @@ for _sidecar in SIDECARS:
         }.items()
     }
 
-ELSEWHERE = {"tls.caConfigMap", "monitoring.podMonitor.labels", "monitoring.podMonitor.interval"}
+SNAPSHOTTER = "sidecars.snapshotter."
+ELSEWHERE = {
+    *("tls.caConfigMap", "monitoring.podMonitor.labels", "monitoring.podMonitor.interval"),
+    *("snapshots.enabled", "snapshotClasses"),
+    *(f"{SNAPSHOTTER}{key}" for key in ("port", "verbosity", "extraArgs")),
+    *(f"{SNAPSHOTTER}image.{key}" for key in ("repository", "tag", "digest")),
+    *(f"{SNAPSHOTTER}resources.requests.{key}" for key in ("cpu", "memory")),
+}
 """Values that cannot just be added to the others; they have a test of their own."""
 
 

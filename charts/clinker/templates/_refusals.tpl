@@ -9,6 +9,9 @@
   {{- include "clinker.refuseParameters" (dict "root" $ "class" .) -}}
   {{- include "clinker.refuseChangedClass" . -}}
 {{- end -}}
+{{- range .Values.snapshotClasses -}}
+  {{- include "clinker.refuseSnapshotParameters" . -}}
+{{- end -}}
 {{- end }}
 
 {{- define "clinker.refuseNoImage" -}}
