@@ -133,6 +133,11 @@ class KubernetesSettings:
     pools: str = ""
     """A ConfigMap in that namespace whose ``pools.json`` says which pools there are; empty: agents offer what their own
     settings say."""
+    secret: str = ""
+    """In that namespace, for the key that the controller makes itself, and puts where ``controller.tls`` says; empty:
+    the key is given."""
+    ca_map: str = "clinker-ca"
+    """With ``secret``: the ConfigMap whose ``ca.crt`` agents trust."""
     lease: str = "clinker-controller"
     """In that namespace: of several controllers its holder alone writes StorageNodes."""
 

@@ -1,7 +1,7 @@
 """Writes deploy/clinker.yaml, the chart as plain manifests; with --check compares only, and changes nothing.
 
 helm is built from the Go module proxy when it is not cached (two minutes, once). Nothing that is rendered holds a key:
-the Secret and the ConfigMap of the CA are the operator's (docs/install.md).
+the controller makes its own.
 """
 
 import json
@@ -19,7 +19,6 @@ VALUES = {
     # kustomize puts the real one in its place, see deploy/kustomization.yaml.
     "image": {"repository": "clinker"},
     "pools": [{"name": "default", "vg": "clinker", "thinPool": "thin"}],
-    "tls": {"existingSecret": "clinker-controller-tls", "caConfigMap": "clinker-ca"},
 }
 HEADER = "# Written by `make generate` from charts/clinker; not edited. See kustomization.yaml beside it.\n"
 # What these labels say is not so for plain manifests.

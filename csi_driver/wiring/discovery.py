@@ -11,12 +11,14 @@ from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.kit.effects import Effects
 from csi_driver.kube import api
 from csi_driver.kube.agents import Agents, Discovery, Withheld
+from csi_driver.kube.keys import Keeper, KeyTiming
 from csi_driver.kube.lease import Lease
 from csi_driver.kube.pools import PoolIntent, PoolOrders
 from csi_driver.kube.proof import TokenReviews
 from csi_driver.kube.storage_nodes import PERIOD, StorageNodes
 from csi_driver.rpc.agent_client import AgentClient
 from csi_driver.settings import KubernetesSettings, TlsSettings
+from csi_driver.wiring import controller_key
 
 
 class DiscoveryPart:
@@ -30,9 +32,10 @@ class DiscoveryPart:
         effects: Effects,
         *,
         period: float = PERIOD,
+        timing: KeyTiming | None = None,
     ) -> None:
         """``period``: seconds between two looks at what is to be written."""
-        self._period = period
+        self._period, self._timing = period, timing
         self._settings, self._tls, self._fleet, self._effects = settings, tls, fleet, effects
         self._api: api.Api | None = None
         self._proofs: TokenReviews | None = None
@@ -51,7 +54,10 @@ class DiscoveryPart:
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         lease = self._lease = Lease(self._api, self._settings.namespace, self._settings.lease, identity)
         following = [asyncio.create_task(discovery.run(), name="discovery")]
-        orders = None
+        keeper = orders = None
+        if self._settings.secret:
+            keeper = self._keeper(self._api)
+            following.append(asyncio.create_task(keeper.run(), name="keys"))
         if self._settings.pools:
             intent = PoolIntent(self._api, self._settings)
             following.append(asyncio.create_task(intent.run(), name="pools"))
@@ -64,8 +70,20 @@ class DiscoveryPart:
                 group.create_task(writer.run(), name="StorageNodes")
                 if orders:
                     group.create_task(orders.run(), name="pool orders")
+                if keeper:
+                    group.create_task(keeper.renew(), name="renewal of keys")
 
         self.tasks = (*following, asyncio.create_task(lease.run(lead), name="lease"))
+
+    def _keeper(self, connection: api.Api) -> Keeper:
+        folder = self._tls.key.parent / "making"
+        return Keeper(
+            connection,
+            self._settings,
+            make=lambda: controller_key.make_pair(folder),
+            use=lambda keys: controller_key.put(self._tls, keys),
+            timing=self._timing,
+        )
 
     async def quiesce(self) -> None:
         """Calls that run may still need the clients."""

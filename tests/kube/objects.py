@@ -10,12 +10,12 @@ import aiohttp
 
 from csi_driver.errors import NotFound
 from csi_driver.kube.api import Api
-from tests.unit.chart import render
+from tests.unit.chart import OWN_KEY, render
 
 NAMESPACE = "storage"
 """Where ``tests.unit.chart`` renders the chart to."""
 CONTROLLER, NODE = "clinker-controller", "clinker-node"
-POOLS = "clinker-pools"
+POOLS, KEYS, CA_MAP = "clinker-pools", "clinker-keys", "clinker-ca"
 Object = dict[str, Any]
 SELECTOR = {"app.kubernetes.io/name": "clinker", "app.kubernetes.io/component": "node"}
 
@@ -32,6 +32,7 @@ _FOLDERS = {
 STORAGE_NODES = "/apis/clinker.io/v1alpha1/storagenodes"
 NODES, CSI_NODES, PODS = "/api/v1/nodes", "/apis/storage.k8s.io/v1/csinodes", f"/api/v1/namespaces/{NAMESPACE}/pods"
 MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
+SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 
 
@@ -39,8 +40,8 @@ async def install_chart(api: Api, values: Mapping[str, Any] | None = None) -> No
     """What of the chart needs no node: service accounts, rules, the CRD."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     await api.post(_FOLDERS["Namespace"], namespace)
-    for each in render(values or {}).objects:
-        if each["kind"] in _FOLDERS:
+    for each in render(OWN_KEY, values or {}).objects:
+        if each["kind"] in _FOLDERS and "helm.sh/hook" not in each["metadata"].get("annotations", {}):
             await api.post(_FOLDERS[each["kind"]].format(NAMESPACE), each)
 
 

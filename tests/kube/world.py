@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from csi_driver.fleet.fleet import Fleet
 from csi_driver.fleet.watcher import Timing
 from csi_driver.kit.effects import Effects
-from csi_driver.settings import KubernetesSettings
+from csi_driver.kube.keys import KeyTiming
+from csi_driver.settings import KubernetesSettings, TlsSettings
 from csi_driver.wiring.discovery import DiscoveryPart
 from tests.kube import objects
 from tests.kube.api_server import ApiServer
-from tests.kube.objects import CONTROLLER, NAMESPACE, NODE, POOLS, SELECTOR, STORAGE_NODES, Administrator, Object
+from tests.kube.objects import (
+    CA_MAP,
+    CONTROLLER,
+    KEYS,
+    NAMESPACE,
+    NODE,
+    POOLS,
+    SELECTOR,
+    STORAGE_NODES,
+    Administrator,
+    Object,
+)
 from tests.unit.rpc_fakes import Pki
 from tests.unit.test_proven_link import Node
 
@@ -48,8 +61,10 @@ class World:
     admin: Administrator
     pki: Pki
     running: list[Controller] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    async def controller(self) -> Controller:
+    async def controller(self, *, own_key: KeyTiming | None = None) -> Controller:
+        """One that has started. ``own_key``: it is given no key and makes one, renewed after so long."""
         token = await objects.token(self.admin.api, CONTROLLER)
         selector = ",".join(f"{key}={value}" for key, value in SELECTOR.items())
         settings = KubernetesSettings(
@@ -59,14 +74,21 @@ class World:
             kubeconfig=str(self.server.kubeconfig("controller", token=token)),
             port=self.node.port,
             pools=POOLS,
+            secret=KEYS if own_key else "",
+            ca_map=CA_MAP,
         )
+        tls = self._empty() if own_key else self.pki.controller()
         fleet = Fleet([], TIMING, complete=False)
-        part = DiscoveryPart(settings, self.pki.controller(), fleet, Effects(), period=0.1)
+        part = DiscoveryPart(settings, tls, fleet, Effects(), period=0.1, timing=own_key)
         started = Controller(part, fleet)
         self.running.append(started)
         await part.start()
         await fleet.start()
         return started
+
+    def _empty(self) -> TlsSettings:
+        folder = self.pki.folder / f"controller-{next(self.numbers)}"
+        return TlsSettings(ca=folder / "ca.crt", certificate=folder / "controller.crt", key=folder / "controller.key")
 
     async def agent(self, stack: AsyncExitStack) -> None:
         """The agent of node n1, with the token that kubelet would have given its pod."""

@@ -24,7 +24,9 @@ MINIMUM: Mapping[str, Any] = {
     "pools": [{"name": "fast", "vg": "vg0", "thinPool": "thin0"}],
     "tls": {"existingSecret": "keys", "caBundle": CA},
 }
-"""What has no default that works."""
+"""What has no default that works, and a key that is given."""
+OWN_KEY: Mapping[str, Any] = {"tls": {"existingSecret": "", "caBundle": ""}}
+"""Over it: the controller makes its own."""
 
 
 class Rendered:

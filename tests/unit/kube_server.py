@@ -49,7 +49,8 @@ class KubeServer:
     LEASES = "/apis/coordination.k8s.io/v1/namespaces/clinker/leases"
     REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 
-    SINGLE = (LEASES,)
+    MAPS = "/api/v1/namespaces/clinker/configmaps"
+    SINGLE = (LEASES, MAPS)
     """Collections whose objects are asked for one by one, and may not be there."""
 
     def __init__(self) -> None:

@@ -37,15 +37,14 @@ def test_one_name_for_different_groups_on_different_nodes_is_fine() -> None:
     assert render({"pools": [*pools, *chosen]})
 
 
-def test_no_keys_are_refused_with_the_commands_that_make_them() -> None:
-    said = refusal(without("tls"))
-    assert "clinker pki ca" in said
-    assert "kubectl --namespace storage create secret generic" in said
+def test_a_ca_without_the_key_that_it_vouches_for_is_refused() -> None:
+    said = refusal({**without("tls"), "tls": {"caBundle": CA}})
+    assert "Set both, or neither" in said
 
 
 def test_nodes_must_get_a_ca() -> None:
     said = refusal({**without("tls"), "tls": {"existingSecret": "keys"}})
-    assert "Neither tls.caBundle nor tls.caConfigMap is set" in said
+    assert "neither tls.caBundle nor tls.caConfigMap is" in said
 
 
 def test_two_sources_of_the_ca_are_one_too_many() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.chart import CHART, container, render
+from tests.unit.chart import CHART, OWN_KEY, container, render
 
 HOST_PATHS = {
     "/dev",
@@ -46,7 +46,30 @@ def test_a_node_never_gets_the_secret_of_the_controller() -> None:
     assert secret["secretName"] == "keys"
 
 
+def test_a_controller_that_makes_its_own_key_may_touch_that_secret_and_no_other() -> None:
+    found = render(OWN_KEY)
+    assert not [volume for volume in found.controller["volumes"] if "secret" in volume]
+    told = found.settings("clinker-controller").controller
+    assert told.kubernetes is not None
+    assert told.tls is not None
+    assert str(told.tls.key) == "/run/clinker/tls/controller.key"
+    [ca] = [volume["configMap"]["name"] for volume in found.node["volumes"] if volume["name"] == "ca"]
+    assert told.kubernetes.ca_map == ca
+    rules = found.get("Role", "clinker-controller")["rules"]
+    secrets = [rule for rule in rules if rule["resources"] == ["secrets"]]
+    assert [(rule.get("resourceNames"), rule["verbs"]) for rule in secrets] == [
+        (None, ["create"]),
+        ([told.kubernetes.secret], ["list", "watch", "update"]),
+    ]
+    assert not [
+        rule for rule in found.get("ClusterRole", "clinker-controller")["rules"] if "secrets" in rule["resources"]
+    ]
+    given = render().get("Role", "clinker-controller")["rules"]
+    assert not [rule for rule in given if "secrets" in rule["resources"]]
+
+
 def test_the_chart_makes_no_secret() -> None:
+    assert "Secret" not in render(OWN_KEY).kinds()
     assert "Secret" not in render().kinds()
 
 

@@ -15,6 +15,9 @@
 {{- define "clinker.controller" -}}{{ include "clinker.fullname" . }}-controller{{- end }}
 {{- define "clinker.node" -}}{{ include "clinker.fullname" . }}-node{{- end }}
 
+{{/* What the controller makes itself when it is given no key: helm knows neither. */}}
+{{- define "clinker.keysName" -}}{{ include "clinker.fullname" . }}-keys{{- end }}
+{{- define "clinker.caName" -}}{{ .Values.tls.caConfigMap | default (printf "%s-ca" (include "clinker.fullname" .)) }}{{- end }}
 {{- define "clinker.poolsName" -}}{{ include "clinker.fullname" . }}-pools{{- end }}
 
 {{/* What the objects of one component are chosen by; never changes, since selectors cannot. */}}

@@ -63,30 +63,20 @@ See docs/install.md.
 {{- end }}
 
 {{- define "clinker.refuseNoKeys" -}}
-{{- if not .Values.tls.existingSecret -}}
-{{- fail (printf `
-
-tls.existingSecret is not set. The controller proves to the nodes who it is by a certificate; make one, once:
-
-    clinker pki ca --folder pki
-    clinker pki issue --folder pki --role controller
-    kubectl --namespace %s create secret generic clinker-controller-tls \
-      --from-file=ca.crt=pki/ca.crt --from-file=controller.crt=pki/controller.crt --from-file=controller.key=pki/controller.key
-
-then install with
-
-    --set tls.existingSecret=clinker-controller-tls --set-file tls.caBundle=pki/ca.crt
-
-Keep pki/ca.key away from the cluster: nothing in it needs that key. See docs/install.md.
-` .Release.Namespace) -}}
-{{- end -}}
-{{- if and (not .Values.tls.caBundle) (not .Values.tls.caConfigMap) -}}
+{{- if and .Values.tls.existingSecret (not .Values.tls.caBundle) (not .Values.tls.caConfigMap) -}}
 {{- fail `
 
-Neither tls.caBundle nor tls.caConfigMap is set. Nodes need the CA's certificate, and never the Secret that the
-controller's key lies in:
+tls.existingSecret is set, and neither tls.caBundle nor tls.caConfigMap is. Nodes need the CA's certificate, and never the
+Secret that the controller's key lies in:
 
     --set-file tls.caBundle=pki/ca.crt
+` -}}
+{{- end -}}
+{{- if and .Values.tls.caBundle (not .Values.tls.existingSecret) -}}
+{{- fail `
+
+tls.caBundle is set, and tls.existingSecret is not: the controller would make its own key, which that CA does not vouch for.
+Set both, or neither.
 ` -}}
 {{- end -}}
 {{- if and .Values.tls.caBundle .Values.tls.caConfigMap -}}

@@ -13,9 +13,10 @@ metrics = {{ printf "auto:%d" (int .Values.controller.ports.metrics) | toJson }}
 health = {{ printf "auto:%d" (int .Values.controller.ports.health) | toJson }}
 
 [controller.tls]
-ca = "/etc/clinker/tls/ca.crt"
-certificate = "/etc/clinker/tls/controller.crt"
-key = "/etc/clinker/tls/controller.key"
+{{- $folder := .Values.tls.existingSecret | empty | ternary "/run/clinker/tls" "/etc/clinker/tls" }}
+ca = "{{ $folder }}/ca.crt"
+certificate = "{{ $folder }}/controller.crt"
+key = "{{ $folder }}/controller.key"
 
 [controller.kubernetes]
 namespace = {{ .Release.Namespace | toJson }}
@@ -24,6 +25,10 @@ service_account = {{ include "clinker.node" . | toJson }}
 port = {{ int .Values.node.ports.agent }}
 audience = {{ include "clinker.driver" . | toJson }}
 pools = {{ include "clinker.poolsName" . | toJson }}
+{{- if not .Values.tls.existingSecret }}
+secret = {{ include "clinker.keysName" . | toJson }}
+ca_map = {{ include "clinker.caName" . | toJson }}
+{{- end }}
 lease = {{ include "clinker.controller" . | toJson }}
 {{- end }}
 
