@@ -17,6 +17,7 @@ from csi_driver.fleet.state import NodeState, apply, without_publication, withou
 from csi_driver.fleet.watcher import Timing, Watcher
 from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import Change, PublicationRef
+from csi_driver.model.publication import Transport
 from csi_driver.model.snapshot import Snapshot
 from csi_driver.model.volume import Volume
 
@@ -194,6 +195,14 @@ class Fleet:
             if snapshot in state.snapshots:
                 return state.name
         return None
+
+    def uses(self) -> tuple[int, int]:
+        """How many uses of volumes are allowed now, by what was last heard: local ones, and over the network. May be
+        asked in any thread.
+        """
+        refs = [ref for state in tuple(self._states.values()) for ref in state.publications.values()]
+        remote = sum(ref.transport is Transport.ISCSI for ref in refs)
+        return len(refs) - remote, remote
 
     def initiator_twins(self, name: str) -> tuple[str, ...]:
         """The other nodes that report the same iSCSI initiator name as this one."""

@@ -75,7 +75,10 @@ class Informer(Generic[T]):
         read: Callable[[Json], T | None],
         changed: Callable[[], None],
         pauses: Pauses | None = None,
+        key: Callable[[Json], str] = lambda item: str(item["metadata"]["name"]),
     ) -> None:
+        """``key``: what an object is known by in ``objects``."""
+        self._key = key
         self._api, self._source, self._read, self._changed = api, source, read, changed
         self._pauses = pauses or Pauses()
         self._pause = self._pauses.first
@@ -105,7 +108,7 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         listed = await self._api.get(self._source.path, self._source.query, accept=self._source.accept)
-        found = {_name(item): self._read(item) for item in listed.get("items") or ()}
+        found = {self._key(item): self._read(item) for item in listed.get("items") or ()}
         self.objects = {name: each for name, each in found.items() if each is not None}
         self._version = str(listed["metadata"]["resourceVersion"])
         self.synced = True
@@ -124,14 +127,10 @@ class Informer(Generic[T]):
         self._version = str(item["metadata"]["resourceVersion"])
         if kind == "BOOKMARK":
             return
-        name = _name(item)
+        name = self._key(item)
         before = self.objects.pop(name, None)
         now = None if kind == "DELETED" else self._read(item)
         if now is not None:
             self.objects[name] = now
         if now != before:
             self._changed()
-
-
-def _name(item: Json) -> str:
-    return str(item["metadata"]["name"])

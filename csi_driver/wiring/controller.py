@@ -12,6 +12,7 @@ from csi_driver.errors import InvalidRequest
 from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.kit.effects import Effects
 from csi_driver.metrics.rpc import RpcMetrics
+from csi_driver.metrics.usage import UsageMetrics
 from csi_driver.rpc.agent_client import AgentClient
 from csi_driver.rpc.csi_server import CsiServer
 from csi_driver.settings import FleetMember, KubernetesSettings, Settings, TlsSettings
@@ -43,6 +44,7 @@ def parts(settings: Settings) -> tuple[Part, ...]:
         agents, fleet = _found(chosen.kubernetes, tls, layer)
     control = ControlPart(fleet)
     metrics = MetricsPart(settings.metrics)
+    UsageMetrics(metrics.registry, fleet.uses)
     server = CsiServer(
         settings.endpoint,
         RpcMetrics(metrics.registry),

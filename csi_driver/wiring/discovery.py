@@ -11,6 +11,7 @@ from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.kit.effects import Effects
 from csi_driver.kube import api
 from csi_driver.kube.agents import Agents, Discovery, Withheld
+from csi_driver.kube.homes import Homes
 from csi_driver.kube.keys import Keeper, KeyTiming
 from csi_driver.kube.lease import Lease
 from csi_driver.kube.pools import PoolIntent, PoolOrders
@@ -64,10 +65,12 @@ class DiscoveryPart:
             orders = PoolOrders(self._fleet, intent, discovery.nodes, period=self._period)
         further = orders.conditions if orders else lambda _: ()
         writer = StorageNodes(self._api, self._fleet, discovery.stored, further=further, period=self._period)
+        homes = Homes(self._api, self._fleet, period=self._period)
 
         async def lead() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(writer.run(), name="StorageNodes")
+                group.create_task(homes.run(), name="homes")
                 if orders:
                     group.create_task(orders.run(), name="pool orders")
                 if keeper:

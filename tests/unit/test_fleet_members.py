@@ -6,10 +6,12 @@ import asyncio
 import logging
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from csi_driver.control.requests import CreateVolume, GetCapacity, PublishVolume
 from csi_driver.errors import NoCapacity, NotFound, Unavailable
 from csi_driver.fleet.fleet import Fleet, Member
+from csi_driver.metrics.usage import UsageMetrics
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.sizes import GIB
 from csi_driver.model.topology import Segment, Topology
@@ -151,3 +153,14 @@ async def test_a_node_that_is_withheld_gets_nothing_new_and_everything_else_goes
         assert (await cluster.controller.get_capacity(GetCapacity())).maximum == 0
         cluster.fleet.withhold("n1", "")
         assert await made(cluster, "c", on="n1")
+
+
+async def test_uses_are_counted_by_the_way_they_take() -> None:
+    registry = CollectorRegistry()
+    async with Cluster(FakeAgent("n1"), FakeAgent("n2")) as cluster:
+        UsageMetrics(registry, cluster.fleet.uses)
+        for name, node in (("a", "n1"), ("b", "n2"), ("c", "n2")):
+            volume = await made(cluster, name, on="n1")
+            await cluster.controller.publish_volume(PublishVolume(id=str(volume), node=node, capability=MOUNT))
+        assert registry.get_sample_value("clinker_volumes_used", {"path": "local"}) == 1
+        assert registry.get_sample_value("clinker_volumes_used", {"path": "remote"}) == 2
