@@ -24,7 +24,8 @@ async def with_origin(context: Context, order: Order) -> Order:
     if not order.asked_source:
         return order
     if order.source is None:
-        raise NotFound(f"there is no volume and no snapshot {order.asked_source!r} to make a volume from")
+        asked = order.asked_source.removeprefix("?")
+        raise NotFound(f"there is no volume and no snapshot {asked!r} to make a volume from")
     found: Volume | Snapshot
     if isinstance(order.source, VolumeId):
         found = await find_volume(context, str(order.source))

@@ -136,10 +136,10 @@ def test_a_pod_goes_on_after_the_agent_died_while_it_stood_still(stack: Stack, m
     use(stack, volume, LOCAL, kind)
     write(stack, LOCAL, kind, "before")
     request = pb.CreateSnapshotRequest(name=f"still-{moment}", source_volume_id=volume)
+    hasty = Csi(stack.controller_host.socket(CONTROLLER_SOCKET))
     with pytest.raises(grpc.RpcError):
-        Csi(stack.controller_host.socket(CONTROLLER_SOCKET)).call(
-            "Controller/CreateSnapshot", request, pb.CreateSnapshotResponse
-        )
+        hasty.call("Controller/CreateSnapshot", request, pb.CreateSnapshotResponse)
+    hasty.close()
     stack.restart(LOCAL)
     write(stack, LOCAL, kind, "behind")
     cut = csi.snapshot(f"still-{moment}", volume).snapshot_id

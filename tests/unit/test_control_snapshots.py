@@ -233,7 +233,7 @@ async def test_what_no_copy_can_be() -> None:
             (create("c", source=view.id, parameters={"pool": "other"}), InvalidRequest, "pool data"),
             (create("c", source=thick.id), InvalidRequest, "thick"),
             (create("c", source=UNKNOWN), NotFound, "no snapshot"),
-            (create("c", source="?vol-in-the-wrong-field"), NotFound, "no volume and no snapshot"),
+            (create("c", source="?vol-in-the-wrong-field"), NotFound, "no snapshot 'vol-in-the-wrong-field'"),
             (create("c", source=view.id, topology=at("n2"), parameters={"access": "local"}), DriverError, "n1/data"),
         )
         for request, error, words in refused:
