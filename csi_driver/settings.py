@@ -32,6 +32,9 @@ class TlsSettings:
 
 MOST_OVERCOMMIT = 1000.0
 MOST_STRIPES = 64
+MOST_HEADROOM, LEAST_HEADROOM = 0.2, 0.9
+"""Bounds of ``extend_at``. Above, writers could fill what is left before anyone looks."""
+WHEN_FULL = ("", "queue", "error")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,16 @@ class PoolSettings:
     """Over how many disks a striped volume goes; a raid10 one over twice as many."""
     snapshot_share: float = 1.0
     """The part of its size that a snapshot counts with. At 1 with overcommit 1 no volume can meet a full pool."""
+    disks: tuple[str, ...] = ()
+    """Blank disks that the group and its thin pool are made of when they are not there; empty: they must be there."""
+    thin_share: float = 1.0
+    """The part of a group made so that its thin pool gets, metadata and all."""
+    extend_at: float = 0.80
+    """The part of the thin pool's data in use at which it is extended, if more is promised than it has."""
+    extend_by: float = 0.20
+    """By which part of its size; 0: never."""
+    when_full: str = ""
+    """What the thin pool does with writes that find no room: ``queue`` or ``error``; empty: as it was made."""
     labels: Mapping[str, str] = field(default_factory=dict)
     nodes: tuple[str, ...] = ()
     """Where it is. Empty: on every node that reads this, and one without the volume group says so. ``EVERYWHERE``:
@@ -65,6 +78,18 @@ class PoolSettings:
             raise InvalidRequest(f"{where}: reserve {self.reserve} must not be negative")
         if not 0 <= self.snapshot_share <= 1:
             raise InvalidRequest(f"{where}: snapshot_share {self.snapshot_share} must lie between 0 and 1")
+        if not MOST_HEADROOM <= self.extend_at <= LEAST_HEADROOM:
+            raise InvalidRequest(
+                f"{where}: extend_at {self.extend_at} must lie between {MOST_HEADROOM} and {LEAST_HEADROOM}"
+            )
+        if not 0 < self.thin_share <= 1:
+            raise InvalidRequest(f"{where}: thin_share {self.thin_share} must be above 0, at most 1")
+        if wrong := [disk for disk in self.disks if not disk.startswith("/dev/")]:
+            raise InvalidRequest(f"{where}: disks: {wrong[0]!r} is no path below /dev")
+        if not 0 <= self.extend_by <= 1:
+            raise InvalidRequest(f"{where}: extend_by {self.extend_by} must lie between 0 and 1")
+        if self.when_full not in WHEN_FULL:
+            raise InvalidRequest(f"{where}: when_full {self.when_full!r} must be queue, error or empty")
 
 
 EVERYWHERE = ("*",)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from csi_driver.agent import growth
 from csi_driver.host.doors import LogicalVolume, VolumeGroup
 from csi_driver.model.pool import Pool, WhenFull
 from csi_driver.model.sizes import MIB, show
@@ -15,11 +18,11 @@ SNAPSHOT = "snap-"
 """What the names of snapshots begin with (DESIGN 3)."""
 
 
-def describe(settings: PoolSettings, group: VolumeGroup, node: str) -> Pool:
-    """The pool as it is now."""
+def describe(settings: PoolSettings, group: VolumeGroup, node: str, problem: str = "") -> Pool:
+    """The pool as it is now. ``problem``: what is known to be wrong with it already."""
     thin = group.volume(settings.thin_pool) if settings.thin_pool else None
     promised = _promised(settings, group, thin)
-    return Pool(
+    pool = Pool(
         node=node,
         name=settings.name,
         vg=group.name,
@@ -44,10 +47,13 @@ def describe(settings: PoolSettings, group: VolumeGroup, node: str) -> Pool:
         overcommit=settings.overcommit,
         reserve=settings.reserve,
         snapshot_share=settings.snapshot_share,
-        problem=_problem(settings, group, thin),
+        problem=problem or _problem(settings, group, thin),
         warnings=_warnings(group, thin),
         labels=settings.labels,
     )
+    if thin is None:
+        return pool
+    return dataclasses.replace(pool, warnings=pool.warnings + growth.warnings(settings, group, thin, pool))
 
 
 def snapshot_room(settings: PoolSettings, size: int) -> int:
@@ -127,9 +133,14 @@ _BROKEN = {
 """lv_health_status of a thin pool (lvs(8)), in words."""
 
 
+_HEALTH = {"partial": "a disk is missing", "refresh needed": "a leg has failed"}
+"""lv_health_status of a raid (lvs(8)), in words."""
+
+
 def _warnings(group: VolumeGroup, thin: LogicalVolume | None) -> tuple[str, ...]:
     found = [f"disk {disk.name} is missing" for disk in group.disks if disk.missing]
-    found += [f"{lv.name} ({lv.layout}) has lost a leg" for lv in group.volumes if lv.health == "partial"]
+    legged = [lv for lv in group.volumes if lv.sync_percent is not None and lv.health]
+    found += [f"{lv.name} ({lv.layout}): {_HEALTH.get(lv.health, lv.health)}" for lv in legged]
     if thin and not thin.zeroing:
         found.append(f"thin pool {thin.name} does not zero its chunks: an earlier tenant's data may show")
     return tuple(found)

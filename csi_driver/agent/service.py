@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from csi_driver.agent import (
 )
 from csi_driver.agent.context import AgentContext
 from csi_driver.agent.picture import reference
+from csi_driver.agent.watch import EVERY, PoolWatch
 from csi_driver.errors import DriverError, NotFound
 from csi_driver.model.ids import SnapshotId, VolumeId
 from csi_driver.model.inventory import AgentInfo, Change, PublicationRef
@@ -35,6 +37,16 @@ from csi_driver.settings import PoolSettings, check_pools
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+def uncounted(verb: str, *, outcome: str, seconds: float) -> None:
+    """For agents that nobody measures."""
+
+
+async def nothing_to_make() -> Mapping[str, str]:
+    """For agents whose pools are all given."""
+    return {}
+
 
 REFRESH = 30.0
 """Seconds between looks at the volume groups when nothing was changed by us: an operator may have changed something."""
@@ -66,11 +78,18 @@ class ConsumerSide(Protocol):
         ...
 
 
+class JobEnded(Protocol):
+    """Told when a verb's job is over: ``outcome`` is ``ok`` or the kind of its error."""
+
+    def __call__(self, verb: str, *, outcome: str, seconds: float) -> None: ...
+
+
 class Agent:
     """One node's agent; implements ``fleet.port.AgentPort``.
 
     ``describe_node`` answers who the node is (its initiator name may change while we run). Call ``start`` before
-    serving and ``stop`` at the end.
+    serving and ``stop`` at the end. ``ended`` is told how each job ended; ``provide`` makes pools that are missing
+    and answers why it could not.
     """
 
     def __init__(
@@ -78,8 +97,11 @@ class Agent:
         context: AgentContext,
         consumer: ConsumerSide,
         describe_node: Callable[[], AgentInfo],
+        ended: JobEnded = uncounted,
+        provide: Callable[[], Awaitable[Mapping[str, str]]] = nothing_to_make,
     ) -> None:
-        self.context, self._consumer, self._describe = context, consumer, describe_node
+        self.context, self._consumer, self._describe, self._ended = context, consumer, describe_node, ended
+        self._pools, self._provide = PoolWatch(context), provide
         self._stale = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -90,6 +112,7 @@ class Agent:
         self._consumer.on_change(self._look_at_consumer)
         self._look_at_consumer()
         self._tasks.append(asyncio.create_task(self._follow(), name="agent refresh"))
+        self._tasks.append(asyncio.create_task(self._watch_pools(), name="agent pools"))
         if failed:
             self._tasks.append(asyncio.create_task(self._retry(failed), name="agent restore"))
 
@@ -195,7 +218,7 @@ class Agent:
 
     async def refresh(self) -> None:
         """Look at every volume group once and tell the watchers what differs."""
-        context = self.context
+        context, problems = self.context, await self._provide()
         context.picture.begin_look()
         described: list[Pool] = []
         volumes: list[Volume] = []
@@ -205,12 +228,16 @@ class Agent:
             try:
                 group = await context.doors.lvm.group(vg)
             except NotFound as error:
-                expected = (pool for pool in members if context.offer.expected(pool))
-                described += [pools.missing(pool, context.node, str(error)) for pool in expected]
+                expected = (pool for pool in members if context.offer.expected(pool) or pool.name in problems)
+                described += [
+                    pools.missing(pool, context.node, problems.get(pool.name) or str(error)) for pool in expected
+                ]
                 if not members:
                     await context.offer.lost(vg)
                 continue
-            described += [pools.describe(pool, group, context.node) for pool in members]
+            if any([await self._pools.settle(pool, group) for pool in members]):
+                group = await context.doors.lvm.group(vg)
+            described += [pools.describe(pool, group, context.node, problems.get(pool.name, "")) for pool in members]
             proven = (tags.volume(lv, node=context.node, cluster=context.cluster) for lv in group.volumes)
             ours = [volume for volume in proven if volume is not None]
             volumes += ours
@@ -226,9 +253,17 @@ class Agent:
         self, subject: VolumeId | SnapshotId, verb: str, request: Hashable, work: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
         async def work_and_look() -> T:
+            began, outcome = time.monotonic(), "unknown"
             try:
-                return await work()
+                done = await work()
+                outcome = "ok"
+            except DriverError as error:
+                outcome = error.kind.value
+                raise
+            else:
+                return done
             finally:
+                self._ended(verb, outcome=outcome, seconds=time.monotonic() - began)
                 self._stale.set()
 
         return await self.context.jobs.run(str(subject), verb, request, work_and_look)
@@ -249,6 +284,12 @@ class Agent:
                 await teardown.sweep_severed(self.context)
             except DriverError as error:
                 log.warning("volume groups could not be read", extra={"error": str(error)})
+
+    async def _watch_pools(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            if await self._pools.look():
+                self._stale.set()
 
     async def _retry(self, failed: tuple[VolumeId, ...]) -> None:
         pause = RETRY_FIRST

@@ -11,7 +11,7 @@ from csi_driver.host.doors import DmDevice, DmLine
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.model.ids import DM_UUID_PREFIX
 from csi_driver.testing.machine import Machine
-from csi_driver.testing.nodes import DM_MAJOR, Mapped, Table
+from csi_driver.testing.nodes import DM_MAJOR, Mapped, PoolNode, Table
 
 NAME_LENGTH = 127
 UUID_LENGTH = 128
@@ -37,6 +37,14 @@ class SimDm:
         """See ``Dm.table``."""
         live = self._named(name).live
         return live.lines if live else ()
+
+    async def status(self, name: str) -> tuple[DmLine, ...]:
+        """See ``Dm.status``. Of thin pools and linear devices."""
+        for node in self._machine.kernel.nodes.values():
+            if isinstance(node, PoolNode) and node.dm_name == name:
+                return (node.status(),)
+        live = self._named(name).live
+        return tuple(dataclasses.replace(line, args="") for line in live.lines) if live else ()
 
     @effect("dm.create")
     async def create(self, name: str, *, uuid: str) -> None:

@@ -45,6 +45,10 @@ class Pool:
         """Of its data, mapped."""
         return self.set_data if self.set_data is not None else 100 * self.space.used / self.space.size
 
+    def metadata(self) -> tuple[int, int]:
+        """Bytes of it that are used, and all."""
+        return int(self.metadata_size * self.metadata_percent / 100), self.metadata_size
+
     @property
     def metadata_percent(self) -> float:
         """Of its metadata, used: 64 KiB to begin with, a block per volume and about 40 bytes per chunk."""
@@ -85,6 +89,7 @@ class Group:
         self.extents = extents
         self.missing = 0
         self.metadata_size = METADATA_AREA
+        self.tags: frozenset[str] = frozenset()
         self.made = 0
 
     @property

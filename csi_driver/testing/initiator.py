@@ -6,10 +6,11 @@ from csi_driver.errors import InternalError, InvalidRequest, NotFound, Unavailab
 from csi_driver.host.doors import NodeRecord, ScsiDisk, ScsiIdentity, Session
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.model.ids import IQN_PREFIX
+from csi_driver.model.sizes import MIB
 from csi_driver.testing.machine import Machine
 from csi_driver.testing.nodes import SD_MAJOR, Node
 from csi_driver.testing.sessions import IscsiDisk, SimSession
-from csi_driver.testing.store import zeroing
+from csi_driver.testing.store import reading, zeroing
 from csi_driver.testing.target import DUMMY_SIZE, naa_of
 
 
@@ -107,6 +108,21 @@ class SimDevices:
         target, backstore, protected = seen
         serial = target.serial(backstore)
         return ScsiIdentity(serial=serial, naa=naa_of(serial), size=backstore.node.size, read_only=protected)
+
+    async def used(self, path: str) -> str:
+        """See ``Devices.used``."""
+        node = self._machine.node_at(path)
+        if node is None:
+            return "cannot open it: No such file or directory"
+        if node.claims:
+            return "something has it open for itself"
+        for offset in (0, node.size - MIB):
+            found = await node.io(reading(offset, MIB))
+            if found[512:520] == b"LABELONE":
+                return "it holds an LVM physical volume"
+            if any(found):
+                return f"something is written near byte {offset}"
+        return ""
 
     @effect("devices.rescan")
     async def rescan(self, disk: ScsiDisk) -> None:

@@ -13,8 +13,8 @@ from csi_driver.model.volume import Layout
 from csi_driver.testing.dm import drop
 from csi_driver.testing.groups import DATA_START, TEXT_PER_VOLUME, Group, Lv, Pool
 from csi_driver.testing.machine import Machine
-from csi_driver.testing.nodes import CHUNK, DM_MAJOR, Mapped, PoolNode, Thin
-from csi_driver.testing.store import zeroing
+from csi_driver.testing.nodes import CHUNK, DM_MAJOR, Disk, Mapped, PoolNode, Thin
+from csi_driver.testing.store import writing, zeroing
 
 _TAG = re.compile(r"[A-Za-z0-9_+.\-/=!:#&]{1,4096}")
 _NAME = re.compile(r"(?!-)(?!\.\.?$)[A-Za-z0-9_+.\-]{1,127}")
@@ -47,6 +47,7 @@ class SimLvm:
             missing=group.missing,
             volumes=tuple(self._row(group, lv) for _, lv in sorted(group.volumes.items())),
             disks=tuple(_disk(group, number) for number in range(group.disks)),
+            tags=group.tags,
         )
 
     @effect("lvm.create_thin")
@@ -135,6 +136,54 @@ class SimLvm:
             elif not metadata_only and (node := self._node(group, name)) is not None:
                 self._load(group, lv, node)
 
+    @effect("lvm.create_group")
+    async def create_group(self, vg: str, *, disks: tuple[str, ...], tags: frozenset[str]) -> None:
+        """See ``Lvm.create_group``. Over one disk."""
+        async with self._one_by_one:
+            if vg in self._machine.groups:
+                raise Incompatible(f"A volume group called {vg} already exists.")
+            node = self._machine.node_at(disks[0])
+            if not isinstance(node, Disk) or len(disks) > 1:
+                raise CommandFailed("lvm", FAILED, f"No device found for {', '.join(disks)}.")
+            node.store.apply(writing(512, b"LABELONE"))
+            self._machine.groups[vg] = made = Group(vg, node, (node.size - DATA_START) // (4 * MIB), 4 * MIB)
+            made.tags = tags
+
+    @effect("lvm.create_pool")
+    async def create_pool(self, name: str, *, vg: str, size: int, metadata: int) -> None:
+        """See ``Lvm.create_pool``."""
+        async with self._one_by_one:
+            group = self._check_new(vg, name, size, frozenset())
+            if size + 2 * metadata > len(group.free_extents) * group.extent:
+                raise NoCapacity(f'Volume group "{vg}" has insufficient free space')
+            group.add_pool(name, size, metadata_size=metadata).space.queues = True
+            self._activate(group, group.volumes[name])
+
+    @effect("lvm.grow_pool")
+    async def grow_pool(self, name: str, *, vg: str, data: int = 0, metadata: int = 0) -> None:
+        """See ``Lvm.grow_pool``. The spare grows with the metadata."""
+        async with self._one_by_one:
+            group, lv = self._lv(vg, name)
+            pool = lv.own_pool
+            if pool is None:
+                raise CommandFailed("lvm", FAILED, f"{vg}/{name} is no thin pool")
+            for more, times in ((metadata - pool.metadata_size, 2), (data - lv.size, 1)):
+                if more > 0:
+                    lv.extents += _take(group, times * more, Layout.THICK, 1)[0]
+            pool.metadata_size = max(metadata, pool.metadata_size)
+            lv.size = pool.space.size = max(data, lv.size)
+            self._machine.network.pulse.fire()
+
+    @effect("lvm.set_when_full")
+    async def set_when_full(self, name: str, *, vg: str, fail: bool) -> None:
+        """See ``Lvm.set_when_full``."""
+        async with self._one_by_one:
+            _, lv = self._lv(vg, name)
+            if lv.own_pool is None:
+                raise CommandFailed("lvm", FAILED, f"{vg}/{name} is no thin pool")
+            lv.own_pool.space.queues = not fail
+            self._machine.network.pulse.fire()
+
     @effect("lvm.change_tags")
     async def change_tags(self, name: str, *, vg: str, add: frozenset[str], remove: frozenset[str]) -> None:
         """See ``Lvm.change_tags``."""
@@ -218,7 +267,9 @@ class SimLvm:
         for node in kernel.nodes.values():
             if isinstance(node, PoolNode) and node.space is pool.own_pool.space:
                 return node
-        made = PoolNode(kernel.pulse, (DM_MAJOR, kernel.free_minor(DM_MAJOR)), pool.own_pool.space, group.disk)
+        devno, own = (DM_MAJOR, kernel.free_minor(DM_MAJOR)), pool.own_pool
+        made = PoolNode(kernel.pulse, devno, own.space, group.disk, own.metadata)
+        made.dm_name = f"{group.dm_name(pool.name)}-tpool"
         kernel.add(made)
         return made
 
@@ -248,7 +299,7 @@ class SimLvm:
             metadata_size=pool.metadata_size if pool else 0,
             zeroing=pool is not None,
             data_layout="linear" if pool else "",
-            when_full="error" if pool else "",
+            when_full=("queue" if pool.space.queues else "error") if pool else "",
             sync_percent=100.0 if lv.legs else None,
             health="partial" if group.missing and lv.legs else "",
         )

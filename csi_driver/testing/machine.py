@@ -73,11 +73,16 @@ class Machine:
 
     def add_group(self, name: str, size: int, *, extent: int = 4 << 20, disks: int = 1) -> Group:
         """A volume group over a new disk, or over ``disks`` equal parts of it. ``size`` is bytes of extents."""
-        minor = DISK_MAJOR, self.kernel.free_minor(DISK_MAJOR, 16)
-        disk = Disk(self.network.pulse, f"vd{chr(ord('a') + minor[1] // 16)}", minor, size + (1 << 20))
-        self.kernel.add(disk)
+        disk = self.add_disk(size + (1 << 20))
         self.groups[name] = Group(name, disk, size // extent, extent, disks)
         return self.groups[name]
+
+    def add_disk(self, size: int) -> Disk:
+        """A new blank disk."""
+        minor = DISK_MAJOR, self.kernel.free_minor(DISK_MAJOR, 16)
+        disk = Disk(self.network.pulse, f"vd{chr(ord('a') + minor[1] // 16)}", minor, size)
+        self.kernel.add(disk)
+        return disk
 
     def end_process(self) -> None:
         """The process of the driver ends: what only a waiting system call keeps up is undone."""

@@ -6,6 +6,7 @@ import errno
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from csi_driver.host.doors import DmLine
@@ -150,6 +151,8 @@ class ThinSpace:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.queues = False
+        """Writes that find no room wait for it."""
         self.thins: dict[int, Thin] = {}
 
     @property
@@ -161,9 +164,13 @@ class ThinSpace:
 class PoolNode(Node):
     """The ``-tpool`` device of an active pool."""
 
-    def __init__(self, pulse: Pulse, devno: Devno, space: ThinSpace, disk: Disk) -> None:
+    def __init__(
+        self, pulse: Pulse, devno: Devno, space: ThinSpace, disk: Disk, metadata: Callable[[], tuple[int, int]]
+    ) -> None:
+        """``metadata`` tells how many bytes of how many are used."""
         super().__init__(pulse, f"dm-{devno[1]}", devno)
-        self.space, self.disk = space, disk
+        self.dm_name = ""
+        self.space, self.disk, self.metadata = space, disk, metadata
 
     @property
     def size(self) -> int:
@@ -173,14 +180,26 @@ class PoolNode(Node):
         raise trouble(errno.EIO, "nobody reads a pool's own device")
 
     async def thin_io(self, number: int, io: Io) -> bytes:
-        """A request of thin volume ``number``. A pool that is full answers ENOSPC (errorwhenfull)."""
+        """A request of thin volume ``number``. A pool that is full lets it wait, or answers ENOSPC (errorwhenfull)."""
         await self.pulse.until(lambda: not (self.hung or self.disk.hung))
         if self.failed or self.disk.failed or number not in self.space.thins:
             raise trouble(errno.EIO, self.name)
         thin = self.space.thins[number]
-        if self.space.used + CHUNK * len(thin.needs(io)) > self.space.size:
+        await self.pulse.until(lambda: self._fits(thin, io) or not self.space.queues)
+        if not self._fits(thin, io):
             raise trouble(errno.ENOSPC, self.name)
         return thin.apply(io)
+
+    def _fits(self, thin: Thin, io: Io) -> bool:
+        return self.space.used + CHUNK * len(thin.needs(io)) <= self.space.size
+
+    def status(self) -> DmLine:
+        """As the kernel's thin-pool target tells it."""
+        used, size = self.metadata()
+        data = f"{self.space.used // CHUNK}/{self.space.size // CHUNK}"
+        full = "queue_if_no_space" if self.space.queues else "error_if_no_space"
+        words = f"1 {used // 4096}/{size // 4096} {data} - rw discard_passdown {full} - 1024"
+        return DmLine(0, self.space.size // SECTOR, "thin-pool", words)
 
 
 @dataclass(frozen=True, slots=True)

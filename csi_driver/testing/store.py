@@ -79,12 +79,13 @@ class Store:
         return whole[start : start + length]
 
     def _write(self, offset: int, data: bytes) -> None:
-        while data:
-            number, inside = divmod(offset, BLOCK)
-            piece = data[: BLOCK - inside]
+        done = 0
+        while done < len(data):
+            number, inside = divmod(offset + done, BLOCK)
+            piece = data[done : done + BLOCK - inside]
             old = self.blocks.get(number, bytes(BLOCK))
             self.blocks[number] = old[:inside] + piece + old[inside + len(piece) :]
-            offset, data = offset + len(piece), data[len(piece) :]
+            done += len(piece)
 
     def _zero(self, offset: int, length: int) -> None:
         end = offset + length

@@ -23,7 +23,7 @@ from csi_driver.kit.run import HostRunner
 from csi_driver.kit.state import RecordFiles, Records
 from csi_driver.settings import Settings
 
-JOURNAL, ATTACHMENTS, STAGES, OFFER = "journal", "attachments", "stages", "offer"
+JOURNAL, ATTACHMENTS, STAGES, OFFER, PLANS = "journal", "attachments", "stages", "offer", "plans"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,8 @@ class HostDoors:
     attachments: Records
     stages: Records
     offer: Records
+    plans: Records
+    """Of pools that are being made."""
 
 
 def host_doors(settings: Settings, effects: Effects) -> HostDoors:
@@ -67,6 +69,7 @@ def host_doors(settings: Settings, effects: Effects) -> HostDoors:
         attachments=_records(state / ATTACHMENTS, effects),
         stages=_records(state / STAGES, effects),
         offer=_records(state / OFFER, effects),
+        plans=_records(state / PLANS, effects),
     )
 
 

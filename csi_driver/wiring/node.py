@@ -36,7 +36,7 @@ def parts(settings: Settings, doors: HostDoors) -> tuple[Part, ...]:
     metrics = MetricsPart(settings.metrics)
     counted = RpcMetrics(metrics.registry)
     plugin = PluginPart(settings, doors)
-    agent = AgentPart(settings, doors, plugin.consumer)
+    agent = AgentPart(settings, doors, plugin.consumer, metrics.registry)
     csi = CsiServer(settings.endpoint, counted, ready=lambda: True, node=plugin.plugin)
     registration = RegistrationPart(settings.kubelet, counted)
     agents = AgentServerPart(agent.agent, settings.agent.listen, tls, token=token, metrics=counted)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from prometheus_client import CollectorRegistry
+
+from csi_driver.agent import provide
 from csi_driver.agent.context import AgentContext
 from csi_driver.agent.journal import Journal
 from csi_driver.agent.offer import Offer
 from csi_driver.agent.picture import Picture
 from csi_driver.agent.service import Agent
 from csi_driver.kit.jobs import Jobs
+from csi_driver.metrics.jobs import JobMetrics
+from csi_driver.metrics.pools import PoolMetrics
 from csi_driver.node import start as node_start
 from csi_driver.node.attachments import Attachments
 from csi_driver.node.context import NodeContext
@@ -54,7 +59,7 @@ class PluginPart:
 class AgentPart:
     """The agent: everything is exported again before ``start`` returns."""
 
-    def __init__(self, settings: Settings, doors: HostDoors, consumer: Consumer) -> None:
+    def __init__(self, settings: Settings, doors: HostDoors, consumer: Consumer, registry: CollectorRegistry) -> None:
         self._identity = NodeIdentity(settings, doors.storage.host, doors.consumer.initiator)
         self._context = AgentContext(
             node=node_name(settings),
@@ -66,7 +71,16 @@ class AgentPart:
             picture=Picture(),
             refers=consumer.refers,
         )
-        self.agent = Agent(self._context, consumer, self._identity.describe)
+        picture = self._context.picture
+        context, plans = self._context, doors.plans
+        self.agent = Agent(
+            context,
+            consumer,
+            self._identity.describe,
+            ended=JobMetrics(registry).ended,
+            provide=lambda: provide.provide(context, plans),
+        )
+        PoolMetrics(registry, lambda: picture.pools)
         self._follow: asyncio.Task[None] | None = None
 
     @property

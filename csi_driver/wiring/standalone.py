@@ -32,7 +32,7 @@ def parts(settings: Settings, doors: HostDoors) -> tuple[Part, ...]:
     """What the process consists of, in the order of its start."""
     metrics = MetricsPart(settings.metrics)
     plugin = PluginPart(settings, doors)
-    agent = AgentPart(settings, doors, plugin.consumer)
+    agent = AgentPart(settings, doors, plugin.consumer, metrics.registry)
     control = ControlPart(Fleet([Member(node_name(settings), agent.agent)], Timing(silence=NEVER)))
     csi = CsiServer(
         settings.endpoint,

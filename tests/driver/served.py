@@ -47,6 +47,7 @@ def sim_doors(host: SimHost) -> HostDoors:
         attachments=host.records(ATTACHMENTS),
         stages=host.records(STAGES),
         offer=host.records(OFFER),
+        plans=host.records("plans"),
     )
 
 

@@ -19,11 +19,15 @@ def start_standalone(host: Host, *, max_volumes: int = 0) -> GuestProcess:
     """The driver in one process, with a pool, ready to be called on ``SOCKET``."""
     host.install_driver()
     make_pool(host)
+    pool = f'[[agent.pools]]\nname = "{POOL}"\nvg = "{VG}"\nthin_pool = "{THIN_POOL}"\n'
+    return start(host, pool, f"[consumer]\nmax_volumes = {max_volumes}")
+
+
+def start(host: Host, pools: str, more: str = "") -> GuestProcess:
+    """The driver, installed before, with these pools and more settings, as TOML; ready on return."""
     settings = (
-        f'endpoint = "unix://{SOCKET}"\nnode = "{host.name}"\n'
-        f"[consumer]\nmax_volumes = {max_volumes}\n"
-        f'[agent]\nportals = ["{host.address}:{PORTAL_PORT}"]\nlvm_devices = ["/dev/ubd.*"]\n'
-        f'[[agent.pools]]\nname = "{POOL}"\nvg = "{VG}"\nthin_pool = "{THIN_POOL}"\n'
+        f'endpoint = "unix://{SOCKET}"\nnode = "{host.name}"\n{more}\n'
+        f'[agent]\nportals = ["{host.address}:{PORTAL_PORT}"]\nlvm_devices = ["/dev/ubd.*"]\n{pools}'
     )
     host.put(SETTINGS, settings.encode())
     process = host.spawn(["clinker", "standalone", "--config", SETTINGS], name="clinker")

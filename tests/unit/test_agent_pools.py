@@ -104,12 +104,13 @@ def test_creates_go_on_until_a_fifth_of_the_metadata_area_is_left() -> None:
 
 def test_a_lost_leg_and_a_pool_that_does_not_zero_are_warnings() -> None:
     content = group(
-        volume("vol-a", GIB, pool="", layout="raid1", health="partial"), thin=dataclasses.replace(THIN, zeroing=False)
+        volume("vol-a", GIB, pool="", layout="raid1", health="partial", sync_percent=100.0),
+        thin=dataclasses.replace(THIN, zeroing=False),
     )
     pool = describe(SETTINGS, content, "n1")
     assert pool.problem == ""
     assert pool.warnings == (
-        "vol-a (raid1) has lost a leg",
+        "vol-a (raid1): a disk is missing",
         "thin pool thin0 does not zero its chunks: an earlier tenant's data may show",
     )
 

@@ -218,6 +218,11 @@ def test_pools_reach_the_controller_as_they_are() -> None:
         "overcommit": 2.5,
         "snapshotShare": 0.0,
         "stripes": 3,
+        "disks": ["/dev/disk/by-id/a"],
+        "thinShare": 0.5,
+        "extendAt": 0.5,
+        "extendBy": 0.0,
+        "whenFull": "error",
         "reserve": 1 << 50,
         "labels": {"media": 'quoted "nvme"', "rack.example.org/no": "7"},
     }
@@ -231,6 +236,11 @@ def test_pools_reach_the_controller_as_they_are() -> None:
         overcommit=2.5,
         snapshot_share=0.0,
         stripes=3,
+        disks=("/dev/disk/by-id/a",),
+        thin_share=0.5,
+        extend_at=0.5,
+        extend_by=0.0,
+        when_full="error",
         reserve=1 << 50,
         labels={"media": 'quoted "nvme"', "rack.example.org/no": "7"},
     )

@@ -10,7 +10,7 @@ from csi_driver.host.lvm import commands
 from csi_driver.host.lvm.config import render_config, write_config
 from csi_driver.model.sizes import MIB
 from csi_driver.model.volume import Layout
-from csi_driver.settings import AgentSettings
+from csi_driver.settings import AgentSettings, PoolSettings
 
 TAGS = frozenset({"b=2", "a=1"})
 
@@ -142,3 +142,22 @@ def test_the_file_is_written_anew(tmp_path: Path) -> None:
         write_config(folder, AgentSettings(lvm_devices=devices))
     assert (folder / "lvm.conf").read_text() == render_config(AgentSettings(lvm_devices=("y",)))
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_group_is_never_made_by_saying_yes() -> None:
+    line = commands.create_group("vg0", disks=("/dev/disk/by-id/wwn-0x5:1", "/dev/sdb"), tags=frozenset({"made=1"}))
+    words = line.split()
+    assert words[0] == "vgcreate"
+    assert words[-3:] == ["vg0", "/dev/disk/by-id/wwn-0x5:1", "/dev/sdb"]
+    assert {"--metadatasize=67108864b", "--setautoactivation=n", "--addtag=made=1"} <= set(words)
+    assert not {"--yes", "-y", "--force", "-f", "-ff"} & set(words)
+    for bad in ("sdb", "/dev/a b", "/dev/sdb;x", "--yes", "/etc/passwd", ""):
+        with pytest.raises(CommandFailed, match="path of a disk"):
+            commands.create_group("vg0", disks=(bad,), tags=frozenset())
+
+
+def test_disks_that_pools_are_made_of_pass_the_filter() -> None:
+    pool = PoolSettings(name="a", vg="vg0", disks=("/dev/disk/by-id/a.b", "/dev/sdb"))
+    named = 'a|^/dev/disk/by-id/a[.]b$|", "a|^/dev/sdb$|'
+    assert named in rules(render_config(AgentSettings(pools=(pool,))))
+    assert named in rules(render_config(AgentSettings(pools=(pool,), lvm_devices=("x",))))

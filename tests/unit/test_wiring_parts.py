@@ -163,6 +163,7 @@ async def test_a_node_needs_one_identity(tmp_path: Path) -> None:
         attachments=host.records(ATTACHMENTS),
         stages=host.records(STAGES),
         offer=host.records(OFFER),
+        plans=host.records("plans"),
     )
     with pytest.raises(InvalidRequest, match=r"agent\.tls"):
         node.parts(Settings(agent=AgentSettings(listen="127.0.0.1:0")), doors)

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from csi_driver.errors import InternalError, NotFound, Unavailable
-from csi_driver.host.devices import scsi, sgio, sysfs
+from csi_driver.host.devices import blank, scsi, sgio, sysfs
 from csi_driver.host.doors import numbers
 from csi_driver.host.doors.devices import ScsiDisk, ScsiIdentity
 from csi_driver.kit import blocking
@@ -64,6 +64,14 @@ class KernelDevices:
                     raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, 0.1)
+
+    async def used(self, path: str) -> str:
+        """See ``Devices.used``. A disk that does not answer is not blank."""
+        try:
+            what = f"the disk {path}"
+            return await blocking.answer(lambda: blank.used(path, self._sys), what, seconds=2 * self._patience)
+        except Unavailable as error:
+            return str(error)
 
     @effect("devices.rescan")
     async def rescan(self, disk: ScsiDisk) -> None:

@@ -50,6 +50,15 @@ class KernelDm:
 
         return await blocking.call(read, "dm table")
 
+    async def status(self, name: str) -> tuple[DmLine, ...]:
+        """See ``Dm.status``. Without NOFLUSH a thin pool would commit its metadata each time."""
+
+        def read() -> tuple[DmLine, ...]:
+            buffer = self._ask(Command.TABLE_STATUS, Header(name=name, flags=Flag.NOFLUSH))
+            return wire.unpack_lines(buffer, wire.unpack(buffer))
+
+        return await blocking.call(read, "dm status")
+
     @effect("dm.create")
     async def create(self, name: str, *, uuid: str) -> None:
         """See ``Dm.create``."""

@@ -49,6 +49,13 @@ class Devices(Protocol):
         """Ask the device (SG_IO), not sysfs, whose pages are cached (failures.md D2). Unavailable if it is silent."""
         ...
 
+    async def used(self, path: str) -> str:
+        """Why the block device at ``path`` is not a blank one that nobody uses, in words; empty when it is.
+
+        Blank: the first and the last MiB hold zeros. Writes nothing.
+        """
+        ...
+
     async def rescan(self, disk: ScsiDisk) -> None:
         """Make the kernel read the capacity anew."""
         ...

@@ -46,6 +46,13 @@ class Dm(Protocol):
         """The live table. NotFound if no device."""
         ...
 
+    async def status(self, name: str) -> tuple[DmLine, ...]:
+        """What the targets of the device say of themselves, whoever made it; ``args`` in each target's own words.
+
+        Nothing is written to find out. NotFound if no device.
+        """
+        ...
+
     async def create(self, name: str, *, uuid: str) -> None:
         """A device without a table. Incompatible if the name or the uuid is taken."""
         ...

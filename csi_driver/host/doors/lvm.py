@@ -137,6 +137,30 @@ class Lvm(Protocol):
         """
         ...
 
+    async def create_group(self, vg: str, *, disks: tuple[str, ...], tags: frozenset[str]) -> None:
+        """``vgcreate`` over blank disks, or such with an LVM label and no group: 64 MiB for metadata on each, no
+        autoactivation. Never answers a question of LVM's with yes. CommandFailed when a disk will not do.
+        """
+        ...
+
+    async def create_pool(self, name: str, *, vg: str, size: int, metadata: int) -> None:
+        """A thin pool with chunks of 64 KiB that are zeroed, and a spare for its metadata. Sizes in bytes.
+
+        Incompatible when an LV of that name exists; NoCapacity when LVM finds no room.
+        """
+        ...
+
+    async def grow_pool(self, name: str, *, vg: str, data: int = 0, metadata: int = 0) -> None:
+        """Grow a thin pool's data or metadata, or both, to so many bytes, in the kernel too if it is up; 0: as it is.
+
+        No error when it has that size. Writes that wait for room go on. NoCapacity when LVM finds no room.
+        """
+        ...
+
+    async def set_when_full(self, name: str, *, vg: str, fail: bool) -> None:
+        """Whether writes that find no room in a thin pool fail at once, or wait."""
+        ...
+
     async def change_tags(self, name: str, *, vg: str, add: frozenset[str], remove: frozenset[str]) -> None:
         """One ``lvchange`` that adds and removes; removing a tag that is not there is fine. NotFound if no LV."""
         ...

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from csi_driver.errors import CommandFailed, NotFound
 from csi_driver.host.doors import LogicalVolume, PhysicalVolume, VolumeGroup
 from csi_driver.host.lvm.answers import Answer
+from csi_driver.model.sizes import KIB, MIB
 from csi_driver.model.volume import Layout
 
 MALFORMED = 3
@@ -18,6 +19,10 @@ MOST_WORDS = 63
 _NAME = re.compile(r"[A-Za-z0-9_+.][A-Za-z0-9_+.-]*")
 _TAG = re.compile(r"[A-Za-z0-9_+./=!:&#-]{1,4096}")
 """lvm(8), "Valid names" and "Tags"."""
+
+METADATA_AREA = 64 * MIB
+POOL_CHUNK = 64 * KIB
+_DISK = re.compile(r"/dev/[A-Za-z0-9_+.:/=-]{1,250}")
 
 _VG_FIELDS = "vg_name,vg_uuid,vg_size,vg_free,vg_extent_size,vg_mda_size,vg_mda_free,vg_missing_pv_count,vg_tags"
 _LV_FIELDS = (
@@ -112,6 +117,30 @@ def extend(name: str, *, vg: str, size: int, metadata_only: bool) -> str:
     """``lvextend``. Without the driver it changes LVM's metadata alone, and no thin pool is suspended (kernel.md 8)."""
     driver = ("--driverloaded=n",) if metadata_only else ()
     return _line("lvextend", *driver, f"--size={size}b", _path(vg, name))
+
+
+def create_group(vg: str, *, disks: Iterable[str], tags: Iterable[str]) -> str:
+    """``vgcreate``. Without ``--yes``: on a disk with a signature LVM asks, gets no answer, and gives up."""
+    how = (f"--metadatasize={METADATA_AREA}b", "--setautoactivation=n")
+    return _line("vgcreate", *how, *_tags("add", tags), _name(vg), *(_disk(disk) for disk in disks))
+
+
+def create_pool(name: str, *, vg: str, size: int, metadata: int) -> str:
+    """``lvcreate --type thin-pool``."""
+    how = ("--type=thin-pool", f"--chunksize={POOL_CHUNK}b", "--zero=y", "--poolmetadataspare=y", "--activate=y")
+    what = (f"--size={size}b", f"--poolmetadatasize={metadata}b", f"--name={_name(name)}")
+    return _line("lvcreate", "--yes", *how, *what, _name(vg))
+
+
+def grow_pool(name: str, *, vg: str, data: int = 0, metadata: int = 0) -> str:
+    """``lvextend`` of one part of a thin pool."""
+    what = f"--poolmetadatasize={metadata}b" if metadata else f"--size={data}b"
+    return _line("lvextend", what, _path(vg, name))
+
+
+def set_when_full(name: str, *, vg: str, fail: bool) -> str:
+    """``lvchange``: lvcreate takes it for no thin pool (kernel.md 8)."""
+    return _line("lvchange", f"--errorwhenfull={'y' if fail else 'n'}", _path(vg, name))
 
 
 def change_tags(name: str, *, vg: str, add: Iterable[str], remove: Iterable[str]) -> str:
@@ -211,6 +240,12 @@ def _tags(verb: str, tags: Iterable[str]) -> tuple[str, ...]:
 
 def _path(vg: str, name: str) -> str:
     return f"{_name(vg)}/{_name(name)}"
+
+
+def _disk(path: str) -> str:
+    if not _DISK.fullmatch(path):
+        raise CommandFailed("lvm", MALFORMED, f"{path!r} cannot be the path of a disk")
+    return path
 
 
 def _name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from csi_driver.errors import InvalidRequest
@@ -20,7 +21,8 @@ _QUOTES = "|#!@~"
 
 def render_config(settings: AgentSettings) -> str:
     """The text of lvm.conf. Raises InvalidRequest for a device pattern that cannot be written in it."""
-    patterns = ", ".join(f'"{rule}"' for rule in _filter(settings.lvm_devices))
+    named = tuple(_exactly(disk) for pool in settings.pools for disk in pool.disks)
+    patterns = ", ".join(f'"{rule}"' for rule in _filter(settings.lvm_devices, named))
     return _TEMPLATE.format(filter=patterns, locking=LOCKING_FOLDER)
 
 
@@ -31,10 +33,17 @@ def write_config(folder: Path, settings: AgentSettings) -> None:
     (folder / "lvm.conf").write_text(text)
 
 
-def _filter(devices: tuple[str, ...]) -> tuple[str, ...]:
-    if not devices:
-        return LOCAL_DISKS
-    return (*(f"a{_quoted(pattern)}" for pattern in devices), "r|.*|")
+def _filter(devices: tuple[str, ...], disks: tuple[str, ...]) -> tuple[str, ...]:
+    """``disks``: those that pools are made of, in any case."""
+    named = tuple(f"a{_quoted(pattern)}" for pattern in (*disks, *devices))
+    if devices:
+        return (*named, "r|.*|")
+    return (LOCAL_DISKS[0], *named, *LOCAL_DISKS[1:])
+
+
+def _exactly(path: str) -> str:
+    """A pattern for this path alone; lvm.conf takes no backslash."""
+    return "^" + re.sub(r"[.+*?]", lambda sign: f"[{sign[0]}]", path) + "$"
 
 
 def _quoted(pattern: str) -> str:

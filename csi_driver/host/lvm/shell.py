@@ -149,10 +149,31 @@ class LvmShell:
     @effect("lvm.extend")
     async def extend(self, name: str, *, vg: str, size: int, metadata_only: bool) -> None:
         """See ``Lvm.extend``. CommandFailed when it is larger already: nothing here shrinks."""
-        line = commands.extend(name, vg=vg, size=size, metadata_only=metadata_only)
-        answer = await self._run_known(line)
-        if not answer.ok and not has_that_size(answer):
-            raise failure("lvextend", answer)
+        await self._extend(commands.extend(name, vg=vg, size=size, metadata_only=metadata_only))
+
+    @effect("lvm.create_group")
+    async def create_group(self, vg: str, *, disks: tuple[str, ...], tags: frozenset[str]) -> None:
+        """See ``Lvm.create_group``."""
+        await self._change(commands.create_group(vg, disks=disks, tags=tags))
+
+    @effect("lvm.create_pool")
+    async def create_pool(self, name: str, *, vg: str, size: int, metadata: int) -> None:
+        """See ``Lvm.create_pool``."""
+        await self._change(commands.create_pool(name, vg=vg, size=size, metadata=metadata))
+        self._pools.pop(vg, None)
+
+    @effect("lvm.grow_pool")
+    async def grow_pool(self, name: str, *, vg: str, data: int = 0, metadata: int = 0) -> None:
+        """See ``Lvm.grow_pool``."""
+        if metadata:
+            await self._extend(commands.grow_pool(name, vg=vg, metadata=metadata))
+        if data:
+            await self._extend(commands.grow_pool(name, vg=vg, data=data))
+
+    @effect("lvm.set_when_full")
+    async def set_when_full(self, name: str, *, vg: str, fail: bool) -> None:
+        """See ``Lvm.set_when_full``."""
+        await self._change(commands.set_when_full(name, vg=vg, fail=fail))
 
     @effect("lvm.change_tags")
     async def change_tags(self, name: str, *, vg: str, add: frozenset[str], remove: frozenset[str]) -> None:
@@ -181,6 +202,11 @@ class LvmShell:
         answer = await self._run_known(line)
         if not answer.ok:
             raise failure(line.partition(" ")[0], answer)
+
+    async def _extend(self, line: str) -> None:
+        answer = await self._run_known(line)
+        if not answer.ok and not has_that_size(answer):
+            raise failure("lvextend", answer)
 
     async def _run_known(self, line: str) -> Answer:
         self._changes += 1
