@@ -70,6 +70,7 @@ async def test_it_is_asked_as_soon_as_it_can_be_opened(
 
 async def test_one_that_never_can_be_is_unavailable(tmp_path: Path) -> None:
     coming = Coming(tmp_path)
-    impatient = KernelDevices(Effects(), sys=tmp_path / "sys", dev=tmp_path / "dev", patience=0.2)
-    with pytest.raises(Unavailable, match="cannot be opened"):
+    impatient = KernelDevices(Effects(), sys=tmp_path / "sys", dev=tmp_path / "dev", patience=1)
+    # The kernel may look for a module that has such devices for longer than that.
+    with pytest.raises(Unavailable, match=r"sdx (cannot be opened|has not answered)"):
         await impatient.identity(coming.disk)
