@@ -51,6 +51,7 @@ async def test_sever_waits_for_a_slow_disk_and_everything_else_goes_on(
     device = await wrapper.ensure(storage.dm, NAME, uuid=ID.wrapper_uuid(7), over=slow, sectors=SECTORS)
     writing = asyncio.create_task(storage.write(device.devno, 0, BLOCK))
     while not writes_in_flight(slow):
+        assert not writing.done()
         await asyncio.sleep(0.01)
     severing = asyncio.create_task(wrapper.sever(storage.dm, NAME, 7))
     await asyncio.sleep(0.3)
