@@ -202,7 +202,8 @@ class Cluster:
         names = [f"node/{name}" for name in self.nodes]
         limit = f"--timeout={NODES_LIMIT:.0f}s"
         patience = NODES_LIMIT + 20
-        self.kubectl("wait", "--for=create", limit, *names, timeout=patience)
+        for name in names:  # one by one: of several that are missing kubectl says so at once instead of waiting
+            self.kubectl("wait", "--for=create", limit, name, timeout=patience)
         self.kubectl("wait", "--for=condition=Ready", limit, *names, timeout=patience)
         self.kubectl("wait", "--for=create", limit, "serviceaccount/default", timeout=patience)
 
