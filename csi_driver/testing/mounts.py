@@ -41,7 +41,7 @@ class SimMounts:
         readonly = bool(flags & RDONLY)
         mode = "ro" if readonly else "rw"
         words = unjoin(data)
-        with _explained(f"mount {path} on {target} as {fs.value}"):
+        with _explained(f"mount {path} on {target} as {fs.value} ({','.join(options) or 'no options'})"):
             node = self._machine.kernel.at(path)
             if node is None or self._machine.disks.paths.get(target) != "folder":
                 raise trouble(errno.ENOENT, path if node is None else target)

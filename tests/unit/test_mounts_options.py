@@ -1,8 +1,11 @@
 import pytest
 
-from csi_driver.errors import InvalidRequest
+from csi_driver.errors import DriverError, InvalidRequest
 from csi_driver.host.mounts import options
+from csi_driver.host.mounts.kernel import KernelMounts
 from csi_driver.host.mounts.options import NOATIME, NODEV, NOSUID, RDONLY, split
+from csi_driver.kit.effects import Effects
+from csi_driver.model.access import FsType
 
 
 def test_flags_and_data_are_told_apart() -> None:
@@ -42,3 +45,9 @@ def test_more_than_a_page_is_refused() -> None:
 
 def test_flags_of_a_mount() -> None:
     assert options.flags_of({"rw", "nosuid", "nodev", "relatime"}) & (NOSUID | NODEV | RDONLY) == NOSUID | NODEV
+
+
+async def test_an_error_of_the_kernel_names_the_options_that_it_refused() -> None:
+    mounts = KernelMounts(Effects())
+    with pytest.raises(DriverError, match=r"as ext4 \(noatime,no-such-option\)"):
+        await mounts.mount("/none/device", "/none/target", fs=FsType.EXT4, options=("noatime", "no-such-option"))

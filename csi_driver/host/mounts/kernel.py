@@ -52,7 +52,7 @@ class KernelMounts:
         refuses it: no such file system on it, damaged, an unknown option, or read-only where writing was asked for.
         """
         flags, data = mount_options.split(options)
-        what = f"mount {path} on {target} as {fs.value}"
+        what = f"mount {path} on {target} as {fs.value} ({','.join(options) or 'no options'})"
         await _call(lambda: syscalls.mount(path, target, fs.value, flags, data), what)
 
     @effect("mounts.bind")
