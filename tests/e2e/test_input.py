@@ -89,7 +89,7 @@ def test_a_claim_that_grows_beyond_its_pool_says_so_and_can_be_taken_back(user: 
     user.apply(claim("data"))
     user.run(pod("writer", "data", node="host1"))
     patch(user, "data", "500Gi")
-    user.await_event("pvc/data", "has no room")
+    user.await_event("pvc/data", "cannot grow volume", "499 GiB more are needed")
     patch(user, "data", "2Gi")
     user.wait("pvc/data", "jsonpath={.status.capacity.storage}=2Gi", timeout=240)
     assert size(user, "writer") > 1.8 * GIB
