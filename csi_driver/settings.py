@@ -112,7 +112,10 @@ class AgentSettings:
     listen: str = ""
     """``address:port`` of the Agent service; empty in a standalone process."""
     portals: tuple[str, ...] = ()
-    """``address:port`` that targets are reached by, IPv6 in brackets. Needed to export."""
+    """``address:port`` that targets are reached by, IPv6 in brackets. Needed to export. Consumers take the first that
+    answers."""
+    mutual_chap: bool = False
+    """Targets prove themselves to consumers that ask for it (``consumer.mutual_chap``)."""
     pools: tuple[PoolSettings, ...] = ()
     lvm_devices: tuple[str, ...] = ()
     """The only block devices that our LVM looks at (regular expressions of lvm.conf's ``accept``); empty: disks that
@@ -129,6 +132,8 @@ class ConsumerSettings:
     iscsiadm: str = "auto"
     """``direct``: as installed beside us; ``host``: in the namespaces of the host's PID 1; ``auto``: host when
     this process lives in another mount namespace than PID 1, else direct."""
+    mutual_chap: bool = False
+    """Log in only to targets that prove themselves; all storage nodes need ``agent.mutual_chap``."""
     max_volumes: int = 0
     """What NodeGetInfo tells; 0: no limit."""
 

@@ -14,6 +14,9 @@ from csi_driver.model.ids import VolumeId
 from csi_driver.model.publication import Publication, PublishRequest, Transport
 from csi_driver.model.secret import Secret
 
+CLEAN = "clean-stop"
+"""The one record that is no publication."""
+
 
 class Journal:
     """All publications of this agent: read once, then kept in memory and on disk alike."""
@@ -21,7 +24,12 @@ class Journal:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._entries: dict[tuple[VolumeId, str], Publication] = {}
-        for content in records.read().values():
+        self.clean_boot = ""
+        """The last boot that ended with a clean stop of all exports: nothing that was acknowledged was lost in it."""
+        for name, content in records.read().items():
+            if name == CLEAN:
+                self.clean_boot = json.loads(content)["boot"]
+                continue
             publication = _decode(json.loads(content))
             self._entries[publication.volume, publication.node] = publication
 
@@ -35,6 +43,14 @@ class Journal:
         """Strike out; durable on return."""
         await self._records.remove(_name(volume, node))
         self._entries.pop((volume, node), None)
+
+    async def mark_clean(self, boot: str) -> None:
+        """All exports of this boot were taken down and flushed; an empty ``boot``: that is over. Durable on return."""
+        if boot:
+            await self._records.put(CLEAN, json.dumps({"boot": boot}).encode())
+        else:
+            await self._records.remove(CLEAN)
+        self.clean_boot = boot
 
     def get(self, volume: VolumeId, node: str) -> Publication | None:
         """The publication of a volume to a node, or None."""
@@ -79,6 +95,8 @@ def _encode(publication: Publication) -> dict[str, Any]:
         "secret": publication.secret.reveal() if publication.secret else None,
         "fs": publication.fs.value if publication.fs else None,
         "size": publication.size,
+        "boot": publication.boot,
+        "unflushed": publication.unflushed,
     }
 
 
@@ -104,4 +122,6 @@ def _decode(entry: dict[str, Any]) -> Publication:
         secret=Secret(entry["secret"]) if entry["secret"] else None,
         fs=FsType(entry["fs"]) if entry["fs"] else None,
         size=entry["size"],
+        boot=entry.get("boot", ""),
+        unflushed=entry.get("unflushed", False),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-from csi_driver.agent import device
+from csi_driver.agent import aftermath, device
 from csi_driver.agent.context import AgentContext, Found
 from csi_driver.errors import Incompatible, InternalError, NotFound, Precondition
 from csi_driver.host import wrapper
@@ -27,6 +27,7 @@ async def publish(context: AgentContext, request: PublishRequest) -> Publication
     if found is None:
         raise NotFound(f"node {context.node} has no volume {request.volume}")
     _check(context, request, found.volume)
+    await aftermath.settle(context, found)
     publication = await _enter(context, request, found.volume)
     await put_up(context, found)
     context.picture.put_publication(publication)
@@ -61,15 +62,15 @@ async def put_up(context: AgentContext, found: Found) -> None:
     if shown != found.volume.size:
         raise InternalError(f"volume {volume} has {show(found.volume.size)}, and its device {show(shown)}")
     if not local:
+        if context.journal.clean_boot == context.doors.host.boot_id():
+            await context.journal.mark_clean("")
+        spec = _target(context, entries, context.doors.devices.path(wrapped.devno), found.volume)
         remembered = await _remembered(context, entries)
-        path = context.doors.devices.path(wrapped.devno)
-        await targets.ensure_target(context.doors.configfs, target(entries, path, found.volume, remembered))
+        await targets.ensure_target(context.doors.configfs, dataclasses.replace(spec, remembered=remembered))
 
 
-def target(
-    entries: tuple[Publication, ...], path: str, volume: Volume, remembered: tuple[str, ...] = ()
-) -> targets.TargetSpec:
-    """What the kernel's target is told of the publications of one volume."""
+def _target(context: AgentContext, entries: tuple[Publication, ...], path: str, volume: Volume) -> targets.TargetSpec:
+    """What the kernel's target is told of the publications of one volume, but for what was reserved before."""
     *beside, last = (_admission(entry) for entry in entries)
     return targets.TargetSpec(
         volume=volume.id,
@@ -81,8 +82,8 @@ def target(
         secret=last.secret,
         write_protected=last.write_protected,
         beside=tuple(beside),
+        mutual=context.settings.mutual_chap,
         reservations=keeps_reservations(entries[0].request),
-        remembered=remembered,
     )
 
 
@@ -167,6 +168,8 @@ async def _enter(context: AgentContext, request: PublishRequest, volume: Volume)
         secret=secret,
         fs=volume.fs,
         size=volume.size,
+        boot=context.doors.host.boot_id(),
+        unflushed=entry.unflushed if entry else False,
     )
     if publication != entry:
         await context.journal.put(publication)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from csi_driver.agent import publish, teardown
+from csi_driver.agent import aftermath, publish, teardown
 from csi_driver.agent.context import AgentContext
 from csi_driver.errors import Busy, DriverError, Unavailable
 from csi_driver.host.doors import DmDevice
@@ -44,6 +44,7 @@ async def _restore_one(context: AgentContext, volume: VolumeId) -> bool:
         if found is None:
             log.error("published volume is missing", extra={"volume": str(volume)})
             return False
+        await aftermath.settle(context, found)
         await publish.put_up(context, found)
     except DriverError as error:
         log.warning("publication not restored", extra={"volume": str(volume), "error": str(error)})

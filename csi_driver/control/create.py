@@ -7,7 +7,7 @@ from csi_driver.control.context import Context
 from csi_driver.control.hints import of_class
 from csi_driver.control.order import Order
 from csi_driver.control.requests import CreateVolume, VolumeView
-from csi_driver.control.views import ACCESS_KEY
+from csi_driver.control.views import volume_context
 from csi_driver.kit import deadline
 from csi_driver.model.parameters import Access
 from csi_driver.model.topology import reach
@@ -36,7 +36,7 @@ async def _create(context: Context, order: Order) -> VolumeView:
     return VolumeView(
         id=str(volume.id),
         size=volume.size,
-        context={ACCESS_KEY: access.value},
+        context=volume_context(order.parameters),
         topology=reach(
             volume.node,
             exported=exported,

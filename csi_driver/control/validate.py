@@ -12,7 +12,7 @@ from csi_driver.control.requests import ValidateCapabilities, Validated
 from csi_driver.control.views import ACCESS_KEY
 from csi_driver.errors import InvalidRequest
 from csi_driver.model.access import check_supported
-from csi_driver.model.parameters import ACCESS, parse
+from csi_driver.model.parameters import ACCESS, REPLACEMENT_TIMEOUT, parse
 from csi_driver.model.volume import Volume
 from csi_driver.scheduler import rules
 
@@ -39,6 +39,8 @@ def _reason(volume: Volume, request: ValidateCapabilities, weighers: Collection[
             return reason
     if ACCESS_KEY in request.context:
         ACCESS.check(request.context[ACCESS_KEY])
+    if REPLACEMENT_TIMEOUT.key in request.context:
+        REPLACEMENT_TIMEOUT.check(request.context[REPLACEMENT_TIMEOUT.key])
     if request.parameters or request.mutable_parameters:
         parameters = parse(request.parameters, request.mutable_parameters)
         if parameters.params_hash != volume.params_hash:

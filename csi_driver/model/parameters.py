@@ -25,6 +25,20 @@ SNAPSHOT_NAME = KUBERNETES_PREFIX + "volumesnapshot/name"
 SNAPSHOT_NAMESPACE = KUBERNETES_PREFIX + "volumesnapshot/namespace"
 
 
+class Caching(StrEnum):
+    """When a write over the network is acknowledged."""
+
+    THROUGH = "through"
+    BACK = "back"
+
+
+class AfterStorageCrash(StrEnum):
+    """What becomes of a volume with ``writeCache: back`` whose storage node lost power while it was used."""
+
+    FAIL = "fail"
+    RESUME = "resume"
+
+
 class Access(StrEnum):
     """Where a volume may be used, and how much the place of the pod counts when its own is chosen."""
 
@@ -82,9 +96,18 @@ LAYOUT = _choice(
 )
 WRITE_CACHE = _choice(
     "writeCache",
-    WriteCache,
-    WriteCache.THROUGH,
-    "through: a write over the network is acknowledged once it is on the disk; a crash of the storage node loses none.",
+    Caching,
+    Caching.THROUGH,
+    "through: a write over the network is acknowledged once it is on the disk; a crash of the storage node loses none. "
+    "back: as a disk with a cache does, on the disk only after a flush (fsync); faster, see afterStorageCrash.",
+)
+AFTER_STORAGE_CRASH = _choice(
+    "afterStorageCrash",
+    AfterStorageCrash,
+    AfterStorageCrash.FAIL,
+    "With writeCache: back only. fail: after a crash of the storage node its users get errors, and the volume is used "
+    "again from the last flush once it was attached and staged anew. resume: users go on, and writes that were not "
+    "flushed may be lost without an error.",
 )
 ACCESS = _choice(
     "access",
@@ -92,6 +115,12 @@ ACCESS = _choice(
     Access.PREFER_LOCAL,
     "prefer-local: on the pod's node if it has room, else on another, over the network; local: only ever used on the "
     "node that holds it; network: placed by free room alone, wherever the pod is.",
+)
+REPLACEMENT_TIMEOUT = Parameter(
+    key="replacementTimeout",
+    default="900",
+    pattern=r"[1-9][0-9]{0,4}",
+    help="Seconds that I/O over the network waits for a storage node that does not answer, before it fails.",
 )
 POOL = Parameter(
     key="pool",
@@ -176,6 +205,8 @@ NEAR = Parameter(
 TABLE: tuple[Parameter, ...] = (
     LAYOUT,
     WRITE_CACHE,
+    AFTER_STORAGE_CRASH,
+    REPLACEMENT_TIMEOUT,
     ACCESS,
     POOL,
     WIPE,
@@ -200,6 +231,7 @@ class Parameters:
 
     layout: Layout = Layout.THIN
     write_cache: WriteCache = WriteCache.THROUGH
+    replacement_timeout: int = int(REPLACEMENT_TIMEOUT.default)
     access: Access = Access.PREFER_LOCAL
     pool: str = ""
     wipe: Wipe = Wipe.CREATE
@@ -239,7 +271,8 @@ def parse(parameters: Mapping[str, str], mutable: Mapping[str, str]) -> Paramete
         )
     return Parameters(
         layout=layout,
-        write_cache=WriteCache(values[WRITE_CACHE.key]),
+        write_cache=_write_cache(values),
+        replacement_timeout=int(values[REPLACEMENT_TIMEOUT.key]),
         access=Access(values[ACCESS.key]),
         pool=values[POOL.key],
         wipe=wipe,
@@ -270,6 +303,18 @@ def parse_snapshot(parameters: Mapping[str, str]) -> SnapshotParameters:
     return SnapshotParameters(
         object_namespace=parameters.get(SNAPSHOT_NAMESPACE, ""), object_name=parameters.get(SNAPSHOT_NAME, "")
     )
+
+
+def _write_cache(values: Mapping[str, str]) -> WriteCache:
+    after = AfterStorageCrash(values[AFTER_STORAGE_CRASH.key])
+    if Caching(values[WRITE_CACHE.key]) is Caching.THROUGH:
+        if after is not AfterStorageCrash.FAIL:
+            raise InvalidRequest(
+                f"parameter {AFTER_STORAGE_CRASH.key}: {after} has a meaning with {WRITE_CACHE.key}: back only; "
+                "written through, nothing is lost"
+            )
+        return WriteCache.THROUGH
+    return WriteCache.BACK if after is AfterStorageCrash.FAIL else WriteCache.BACK_RESUME
 
 
 def _refuse_unknown(given: Mapping[str, str], table: tuple[Parameter, ...], what: str) -> None:

@@ -55,6 +55,10 @@ class Publication:
     secret: Secret | None = None
     fs: FsType | None = None
     size: int = 0
+    boot: str = ""
+    """The boot of the storage node in which it was last exported. Not told to others."""
+    unflushed: bool = False
+    """It went on over a crash of the storage node that may have taken writes which nobody had flushed."""
 
     @property
     def volume(self) -> VolumeId:

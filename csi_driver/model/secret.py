@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
+
+TARGET_USER = "clinker-target"
+"""The name that a target proves itself under, where it is asked to (mutual CHAP)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -15,6 +20,12 @@ class Secret:
     def reveal(self) -> str:
         """The text itself, for the two files and the wire that may hold it."""
         return self.value
+
+    def answer(self) -> Secret:
+        """What the target proves itself with, where a consumer asks for that (mutual CHAP): derived from this one, so
+        that both ends have it when they have this, and different, as RFC 7143 demands. 32 characters.
+        """
+        return Secret(hmac.new(self.value.encode(), b"clinker target", hashlib.sha256).hexdigest()[:32])
 
     def __repr__(self) -> str:
         return "Secret(***)"

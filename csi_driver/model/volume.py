@@ -35,9 +35,14 @@ class WriteCache(StrEnum):
     """How the exported volume treats a write (DESIGN 4, "Unflushed writes").
 
     ``THROUGH`` flushes before each acknowledgement: a crash of the storage node loses nothing that was acknowledged.
+    The others flush when the consumer asks for it, as a disk does, and such a crash may lose what nobody had flushed.
+    ``BACK`` ends its publications then: consumers see errors, and what is published and staged anew begins at the last
+    flush. ``BACK_RESUME`` goes on over the loss and says so (class parameter ``afterStorageCrash``).
     """
 
     THROUGH = "through"
+    BACK = "back"
+    BACK_RESUME = "back-resume"
 
 
 class Content(StrEnum):

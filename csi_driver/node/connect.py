@@ -88,8 +88,8 @@ def _attachment(context: NodeContext, stage: Stage) -> Attachment:
 
 
 async def _log_in(context: NodeContext, stage: Stage) -> None:
-    """One session to the target; through the first portal until there is multipath."""
-    volume, initiator = stage.volume, context.doors.initiator
+    """One session to the target."""
+    volume = stage.volume
     held = context.attachments.get(volume)
     if not await is_down(context, volume) and (held is None or held.number == stage.number):
         # It needs no secret any more; one set anew would be unknown to this session, and part it at its next login.
@@ -103,14 +103,32 @@ async def _log_in(context: NodeContext, stage: Stage) -> None:
     portals = attachment.portals or stage.portals
     if not portals:
         raise Unavailable(f"volume {volume}: its storage node has told no address yet; ask again")
-    record = NodeRecord(iqn=volume.iqn, portal=portals[0], chap_user=attachment.chap_user, secret=attachment.secret)
-    await initiator.put_record(record)
-    try:
-        await initiator.login(volume.iqn, portals[0])
-    except Denied as error:
-        # Either this node was fenced, then the controller lets the wish pass; or the two ends do not agree.
-        context.attachments.want(volume)
-        raise Unavailable(f"volume {volume}: the target at {portals[0]} refuses this node: {error}") from error
+    await _log_in_by_one(context, stage, attachment, portals)
+
+
+async def _log_in_by_one(context: NodeContext, stage: Stage, attachment: Attachment, portals: tuple[str, ...]) -> None:
+    """Through the first portal that answers. Unavailable, saying of each why not, when none does."""
+    volume, initiator = stage.volume, context.doors.initiator
+    silent: list[str] = []
+    for portal in portals:
+        record = NodeRecord(
+            iqn=volume.iqn,
+            portal=portal,
+            chap_user=attachment.chap_user,
+            secret=attachment.secret,
+            mutual=context.settings.mutual_chap,
+            replacement_timeout=stage.replacement_timeout,
+        )
+        await initiator.put_record(record)
+        try:
+            return await initiator.login(volume.iqn, portal)
+        except Denied as error:
+            # Either this node was fenced, then the controller lets the wish pass; or the two ends do not agree.
+            context.attachments.want(volume)
+            raise Unavailable(f"volume {volume}: the target at {portal} refuses this node: {error}") from error
+        except Unavailable as error:
+            silent.append(str(error))
+    raise Unavailable("; ".join(silent))
 
 
 async def _disk(context: NodeContext, volume: VolumeId) -> ScsiDisk:

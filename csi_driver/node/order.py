@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from csi_driver.errors import InvalidRequest, Precondition
 from csi_driver.model.access import AccessType, Capability, check_supported
 from csi_driver.model.ids import VolumeId
+from csi_driver.model.parameters import REPLACEMENT_TIMEOUT
 from csi_driver.model.publication import PublishContext
 from csi_driver.node import mount_options
 from csi_driver.node.context import absolute, volume_of
@@ -36,8 +37,14 @@ def order(request: StageRequest) -> Stage:
         fs=context.fs if mount else None,
         mount_flags=mount_options.checked(capability.mount_flags) if mount else (),
         portals=context.portals,
+        replacement_timeout=_replacement_timeout(request.volume_context),
         size=context.size,
     )
+
+
+def _replacement_timeout(volume_context: Mapping[str, str]) -> int:
+    """Seconds, as the class says. InvalidRequest for a value that no class can have."""
+    return int(REPLACEMENT_TIMEOUT.check(volume_context.get(REPLACEMENT_TIMEOUT.key, REPLACEMENT_TIMEOUT.default)))
 
 
 def publish_context(fields: Mapping[str, str]) -> PublishContext:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from csi_driver.kit.state import Records
 from csi_driver.model.access import AccessType, FsType
 from csi_driver.model.ids import VolumeId
+from csi_driver.model.parameters import REPLACEMENT_TIMEOUT
 from csi_driver.model.publication import Transport
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class Stage:
     portals: tuple[str, ...] = ()
     size: int = 0
     """Bytes that the volume has at least: what was published, or more that was seen here. It never shrinks."""
+    replacement_timeout: int = int(REPLACEMENT_TIMEOUT.default)
+    """Seconds that I/O waits for a session that is down, over iSCSI."""
     done: bool = False
 
     @property
@@ -121,6 +124,7 @@ def _encode(stage: Stage) -> bytes:
             "mount_flags": list(stage.mount_flags),
             "portals": list(stage.portals),
             "size": stage.size,
+            "replacement_timeout": stage.replacement_timeout,
             "done": stage.done,
             # For people who read the file; everything else is derived from the fields above.
             "iqn": stage.volume.iqn,
@@ -147,6 +151,7 @@ def _decode(content: bytes) -> Stage | None:
             mount_flags=tuple(entry["mount_flags"]),
             portals=tuple(entry["portals"]),
             size=int(entry.get("size", 0)),
+            replacement_timeout=int(entry.get("replacement_timeout", REPLACEMENT_TIMEOUT.default)),
             done=bool(entry["done"]),
         )
     except (ValueError, KeyError, TypeError):

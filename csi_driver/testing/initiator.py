@@ -161,6 +161,11 @@ class SimDevices:
             found.session.disks.remove(found)
             self._machine.kernel.drop(found)
 
+    @effect("devices.flush")
+    async def flush(self, devno: tuple[int, int]) -> None:
+        """See ``Devices.flush``. What is simulated has no cache."""
+        self._node(devno)
+
     @effect("devices.zero")
     async def zero(self, devno: tuple[int, int], *, offset: int, length: int) -> None:
         """See ``Devices.zero``."""

@@ -42,7 +42,8 @@ class SimSession:
         if owner is None or not self.machine.network.reaches(self.machine, owner):
             raise Unavailable(f"{self.portal} does not answer")
         chap = (self.record.chap_user, self.record.secret.reveal())
-        self.nexus = owner.target.login(self.iqn, self.portal, self.machine.initiator, chap)
+        answer = self.record.secret.answer().reveal() if self.record.mutual else ""
+        self.nexus = owner.target.login(self.iqn, self.portal, self.machine.initiator, chap, answer)
 
     def _linked(self) -> bool:
         owner = self.machine.network.owner(self.portal)

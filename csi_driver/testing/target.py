@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from csi_driver.errors import Denied, Unavailable
+from csi_driver.model.secret import TARGET_USER
 from csi_driver.testing.nodes import Kernel, Node, trouble
 from csi_driver.testing.store import Io, reading
 from csi_driver.testing.tree import Folder
@@ -75,8 +76,11 @@ class Target:
         """Whether any enabled target portal group has this network portal."""
         return any(portal in tpg.at("np").folders for _, tpg in self._enabled())
 
-    def login(self, iqn: str, portal: str, initiator: str, chap: tuple[str, str]) -> Nexus:
-        """A new session. Unavailable when nothing of the kind is offered here, Denied when this one may not."""
+    def login(self, iqn: str, portal: str, initiator: str, chap: tuple[str, str], answer: str = "") -> Nexus:
+        """A new session. Unavailable when nothing of the kind is offered here, Denied when this one may not.
+
+        With ``answer`` the target has to prove itself: the initiator leaves when it does not (also Denied).
+        """
         if not self.listens(portal):
             raise Unavailable(f"{portal}: connection refused")
         tpg = next((tpg for name, tpg in self._enabled() if name == iqn and portal in tpg.at("np").folders), None)
@@ -88,6 +92,8 @@ class Target:
         auth = acl.at("auth").attributes
         if tpg.at("attrib").attributes["authentication"] == "1" and (auth["userid"], auth["password"]) != chap:
             raise Denied(f"{iqn}: CHAP of {initiator} failed")
+        if answer and (auth["userid_mutual"], auth["password_mutual"]) != (TARGET_USER, answer):
+            raise Denied(f"{iqn}: the target does not prove itself")
         nexus = Nexus(iqn, initiator)
         self.nexuses.append(nexus)
         return nexus

@@ -16,6 +16,7 @@ from csi_driver.agent.service import Agent
 from csi_driver.kit.jobs import Jobs
 from csi_driver.metrics.jobs import JobMetrics
 from csi_driver.metrics.pools import PoolMetrics
+from csi_driver.metrics.publications import PublicationMetrics
 from csi_driver.node import start as node_start
 from csi_driver.node.attachments import Attachments
 from csi_driver.node.context import NodeContext
@@ -61,7 +62,7 @@ class AgentPart:
 
     def __init__(self, settings: Settings, doors: HostDoors, consumer: Consumer, registry: CollectorRegistry) -> None:
         self._identity = NodeIdentity(settings, doors.storage.host, doors.consumer.initiator)
-        self._context = AgentContext(
+        self.context = AgentContext(
             node=node_name(settings),
             cluster=settings.cluster,
             doors=doors.storage,
@@ -71,8 +72,8 @@ class AgentPart:
             picture=Picture(),
             refers=consumer.refers,
         )
-        picture = self._context.picture
-        context, plans = self._context, doors.plans
+        picture = self.context.picture
+        context, plans = self.context, doors.plans
         self.agent = Agent(
             context,
             consumer,
@@ -81,6 +82,12 @@ class AgentPart:
             provide=lambda: provide.provide(context, plans),
         )
         PoolMetrics(registry, lambda: picture.pools)
+        journal = self.context.journal
+        PublicationMetrics(
+            registry,
+            all_of_them=lambda: len(journal.all()),
+            at_risk=lambda: sum(entry.unflushed for entry in journal.all()),
+        )
         self._follow: asyncio.Task[None] | None = None
 
     @property
@@ -91,9 +98,9 @@ class AgentPart:
     async def start(self) -> None:
         """See ``Agent.start``."""
         await self._identity.look()
-        self._context.picture.set_info(self._identity.describe())
+        self.context.picture.set_info(self._identity.describe())
         await self.agent.start()
-        follow = self._identity.follow(self._context.picture.set_info)
+        follow = self._identity.follow(self.context.picture.set_info)
         self._follow = asyncio.create_task(follow, name="identity")
 
     async def quiesce(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -17,10 +17,11 @@ from csi_driver.model.access import AccessMode, AccessType, Capability, FsType
 from csi_driver.model.sizes import GIB
 from csi_driver.model.volume import Limits
 from csi_driver.node.requests import ExpandRequest, StatsRequest
-from csi_driver.testing.faults import Act, KillAt, Killed, Recorder, When
+from csi_driver.testing.faults import KillAt, Recorder, When
 from csi_driver.testing.nodes import Node as Device
 from tests.driver import schedule_view
 from tests.driver.nodes import Node, NodeSpec
+from tests.driver.schedule_cut import CutAt
 from tests.driver.world import Use, World
 
 CopyVerb = Literal["snapshot", "restore", "clone", "delete snapshot"]
@@ -58,11 +59,19 @@ class Case:
     kind: str
     where: Literal["local", "iscsi"]
     wipe: str = "create"
+    cached: bool = False
+    """Not written through, and its users go on after a crash of the storage node."""
 
     @property
     def node(self) -> str:
         """Who uses it."""
         return OWNER if self.where == "local" else OTHER
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Of its class."""
+        cached = {"writeCache": "back", "afterStorageCrash": "resume"} if self.cached else {}
+        return {"layout": self.layout, "wipe": self.wipe, **cached}
 
     @property
     def capability(self) -> Capability:
@@ -102,25 +111,6 @@ class Outcome:
     effects: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     hit: str = ""
     """The effect that the fault met; empty when it met none."""
-
-
-class CutAt(Recorder):
-    """The machine loses power at the n-th effect."""
-
-    def __init__(self, node: Node, n: int, when: When) -> None:
-        super().__init__()
-        self._node, self._n, self._when = node, n, when
-        self.dead = False
-
-    async def act(self, number: int, act: Act) -> object:
-        if number != self._n:
-            return await act()
-        if self._when == "after":
-            with suppress(Exception):
-                await act()
-        self.dead = True
-        self._node.crash(power=True)
-        raise Killed
 
 
 async def walk(case: Case, verb: Verb, fault: Fault | None = None) -> Outcome:
@@ -282,9 +272,7 @@ class Life:
         return self.use.target + ("" if self.case.raw else "/file")
 
     async def create(self) -> None:
-        made = await self.world.create(
-            "pvc", CREATED, self.case.capability, layout=self.case.layout, wipe=self.case.wipe
-        )
+        made = await self.world.create("pvc", CREATED, self.case.capability, **self.case.parameters)
         self.volume = made.id
 
     async def publish(self) -> None:

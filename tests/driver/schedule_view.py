@@ -23,7 +23,7 @@ DRAWN = re.compile(r"(?:vol|snap)-[a-z2-7]{26}-[a-z2-7]{8}")
 COPY = re.compile(r"\b[a-z2-7]{8}(?=\.[a-z])")
 HBA = re.compile(r"(?<=fileio_)\d+|(?<=iblock_)\d+")
 NUMBER = re.compile(r"(?<=-)\d{13}(?=$|-iscsi| )|(?<=fenced\.)\d{13}")
-DRAWN_FIELDS = frozenset({"number", "wrapper", "secret", "uuid"})
+DRAWN_FIELDS = frozenset({"number", "wrapper", "secret", "uuid", "boot", "unflushed"})
 """Of our records, what is drawn or counted."""
 TIMED_FIELDS = frozenset({"size"})
 """Of stage records: a boot in between lets a stage see sooner that the volume has grown."""

@@ -32,6 +32,7 @@ CASES = (
         if (layout, kind) not in (("thick", "xfs"), ("thick", "shared"))
     ),
     Case("thick", "block", "local", wipe="delete"),
+    Case("thin", "block", "iscsi", cached=True),
 )
 POWER_VERBS: tuple[Verb, ...] = (
     *("publish", "expand", "node expand", "snapshot", "restore", "unpublish", "fence", "delete"),
@@ -76,9 +77,8 @@ def _moments(how: How, number: int) -> Iterable[When]:
 
 async def trouble(verb: Verb, case: Case, fault: Fault) -> str:
     """What is wrong after this fault; empty when nothing is."""
-    where = (
-        f"{verb}, {case.layout} {case.kind} {case.where} {case.wipe}, {fault.how} {fault.when} effect {fault.number}"
-    )
+    kind = f"{case.kind} cached" if case.cached else case.kind
+    where = f"{verb}, {case.layout} {kind} {case.where} {case.wipe}, {fault.how} {fault.when} effect {fault.number}"
     name, subject = reference(case, verb).effects[fault.node][fault.number - 1]
     where = f"{where} ({name} {subject}) on {fault.node}"
     try:

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from csi_driver.model.ids import VolumeId
-from csi_driver.model.sizes import MIB
+from csi_driver.model.sizes import GIB, MIB
 from csi_driver.rpc.gen import csi_pb2 as csi
+from tests.lab import HostSpec, Lab
 from tests.lab.waiting import eventually
 from tests.stack.csi import Mode, block, mount
 from tests.stack.stack import Stack
@@ -22,6 +25,14 @@ READ_MOUNT = mount(mode=Mode.MULTI_NODE_READER_ONLY)
 RESERVE = "/tmp/clinker-reserve.py"
 
 
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Lab([HostSpec(OWNER, (4 * GIB,)), HostSpec(SECOND), HostSpec(THIRD)]) as lab:
+        stack = Stack(lab=lab, patience=120)
+        stack.up()
+        yield stack
+
+
 @contextmanager
 def created(stack: Stack, name: str, capability: csi.VolumeCapability) -> Iterator[str]:
     """A volume of the first node; of a test that passes nothing may be left of it anywhere."""
@@ -31,7 +42,7 @@ def created(stack: Stack, name: str, capability: csi.VolumeCapability) -> Iterat
     volume = stack.controller.create(name, 64 * MIB, capability, near=OWNER).volume_id
     yield volume
     stack.controller.delete(volume)
-    eventually(lambda: stack.leftovers() == {}, within=30)
+    eventually(lambda: stack.leftovers() == {}, within=120)
 
 
 def use(stack: Stack, volume: str, node: str, capability: csi.VolumeCapability) -> Mapping[str, str]:
@@ -74,7 +85,7 @@ def test_all_nodes_write_one_block_volume_and_one_is_fenced(stack: Stack) -> Non
             assert reserve(stack, node, "write", f"of-{node}") == "done"
             assert {read(stack, each, 8) for each in (SECOND, THIRD)} == {f"of-{node}"}
         stack.restart(OWNER)
-        eventually(lambda: stack.controller.capacity(OWNER) > 0, within=30)
+        eventually(lambda: stack.controller.capacity(OWNER) > 0, within=120)
         assert reserve(stack, SECOND, "write", "restart!") == "done"
         for node in NODES:
             let_go(stack, volume, node)
@@ -129,7 +140,7 @@ def test_reservations_outlive_the_storage_nodes_power(stack: Stack) -> None:
         assert reserve(stack, THIRD, "register", "18") == "done"
         assert reserve(stack, THIRD, "write", "third") == "done"
         stack.await_ready()
-        eventually(lambda: stack.controller.capacity(OWNER) > 0, within=30)
+        eventually(lambda: stack.controller.capacity(OWNER) > 0, within=120)
         # The holder is fenced: what it had reserved ends with its publication.
         stack.controller.detach(volume, SECOND)
         assert reserve(stack, THIRD, "write", "fence") == "done"

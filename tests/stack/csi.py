@@ -161,6 +161,7 @@ class Csi:
         staging: str,
         capability: csi.VolumeCapability,
         *,
+        volume_context: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> None:
         """NodeStageVolume."""
@@ -169,6 +170,7 @@ class Csi:
             publish_context=dict(context),
             staging_target_path=staging,
             volume_capability=capability,
+            volume_context=dict(volume_context or {}),
         )
         self.call("Node/NodeStageVolume", request, csi.NodeStageVolumeResponse, timeout=timeout)
 

@@ -22,10 +22,10 @@ class Writer:
     process: GuestProcess
 
     @classmethod
-    def start(cls, host: Host, path: str, *, name: str = "writer") -> Writer:
-        """Begin after the records that are there."""
+    def start(cls, host: Host, path: str, *, name: str = "writer", verb: str = "write") -> Writer:
+        """Begin after the records that are there; with ``direct`` at the start of a device, and nothing is fsync'd."""
         host.put(PROGRAM, (Path(__file__).parent / "writer.py").read_bytes())
-        return cls(host, path, host.spawn(["python3", PROGRAM, "write", path], name=name))
+        return cls(host, path, host.spawn(["python3", PROGRAM, verb, path], name=name))
 
     def safe(self) -> list[int]:
         """Numbers of the records whose fsync has returned."""
@@ -62,10 +62,11 @@ class Writer:
         self.process.kill()
 
 
-def verify(host: Host, path: str) -> tuple[set[int], set[int]]:
-    """Numbers of the records in the file that are good, and of those that are not."""
+def verify(host: Host, path: str, count: int | None = None) -> tuple[set[int], set[int]]:
+    """Numbers of the records in the file, or of the first ``count``, that are good, and of those that are not."""
     host.put(PROGRAM, (Path(__file__).parent / "writer.py").read_bytes())
-    out = host.run(["python3", PROGRAM, "check", path], timeout=120).stdout
+    counted = [] if count is None else [str(count)]
+    out = host.run(["python3", PROGRAM, "check", path, *counted], timeout=120).stdout
     good = {int(number) for number in re.findall(r"^good (\d+)$", out, re.MULTILINE)}
     bad = {int(number) for number in re.findall(r"^BAD (\d+)$", out, re.MULTILINE)}
     return good, bad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -36,6 +37,11 @@ class Stack:
     node_extra: str = ""
     """TOML that goes in front of each node's settings."""
     fault_plans: dict[str, str] = field(default_factory=dict)
+    portals: dict[str, list[str]] = field(default_factory=dict)
+    """``address:port``s of a host's targets by its name, in place of its own address."""
+    agent_extra: str = ""
+    """TOML in ``[agent]`` of each node's settings; ``consumer_extra`` in ``[consumer]``."""
+    consumer_extra: str = ""
     lvm_devices: str = '"/dev/ubd.*"'
     """What the driver's LVM looks at, as TOML."""
     patience: float = 0.0
@@ -185,13 +191,15 @@ class Stack:
 
     def _node_settings(self, host: Host) -> str:
         pools = f'[[agent.pools]]\nname = "{POOL}"\nvg = "{VG}"\nthin_pool = "{THIN_POOL}"\n' if host.disks else ""
-        portals = f'portals = ["{host.address}:{PORTAL_PORT}"]\n' if host.disks else ""
+        own = self.portals.get(host.name, [f"{host.address}:{PORTAL_PORT}"] if host.disks else [])
+        portals = f"portals = {json.dumps(own)}\n"
         return (
             f'{self.node_extra}\nendpoint = "unix://{SOCKET}"\nnode = "{host.name}"\n'
             f'fault_plan = "{self.fault_plans.get(host.name, "")}"\n'
             f'[agent]\nlisten = "{host.address}:{AGENT_PORT}"\n{portals}'
-            f"lvm_devices = [{self.lvm_devices}]\n"
+            f"lvm_devices = [{self.lvm_devices}]\n{self.agent_extra}\n"
             f"[agent.tls]\n{_tls(host.name)}{pools}"
+            f"[consumer]\n{self.consumer_extra}\n"
         )
 
     def _controller_settings(self) -> str:

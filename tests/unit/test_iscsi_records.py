@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from csi_driver.errors import InternalError, InvalidRequest
@@ -74,6 +76,14 @@ def test_a_record_keeps_the_settings_of_the_host() -> None:
 
 def test_a_mutual_secret_of_the_host_goes() -> None:
     assert not [name for name in rendered() if name.endswith("_in")]
+
+
+def test_a_target_is_asked_to_prove_itself_by_a_secret_of_its_own() -> None:
+    asked = records.settings(dataclasses.replace(RECORD, mutual=True))
+    assert asked["node.session.auth.username_in"] == "clinker-target"
+    answer = asked["node.session.auth.password_in"]
+    assert (len(answer), answer != asked["node.session.auth.password"]) == (32, True)
+    assert answer in records.render(TEMPLATE, asked)
 
 
 def test_a_setting_that_this_version_does_not_know_is_left_out() -> None:

@@ -1,14 +1,20 @@
 """Secrets and sessions of NodeStageVolume on simulated hosts."""
 
+from dataclasses import replace
+
 import pytest
 
 from csi_driver.errors import (
+    InvalidRequest,
     Precondition,
     Unavailable,
 )
+from csi_driver.host.lio import paths
 from csi_driver.model.publication import Transport
+from csi_driver.model.secret import TARGET_USER, Secret
 from csi_driver.node import look
 from csi_driver.node.disconnect import end_io
+from csi_driver.settings import ConsumerSettings
 from csi_driver.testing.faults import FailAt, Recorder
 from tests.unit.node_world import SIZE, STAGING, VOLUME, World, effects_of_stage, published, step
 
@@ -167,3 +173,52 @@ async def test_stage_whose_io_was_ended_is_made_anew() -> None:
     await world.user.write(f"{STAGING}/file", b"data")
     await world.unstage()
     assert world.leftovers() == []
+
+
+# -- portals, times, and targets that prove themselves
+
+
+async def test_the_first_portal_that_answers_is_taken() -> None:
+    world = World()
+    await world.make()
+    await world.publish(hold=False)
+    await world.context.attachments.hold(replace(world.attachment(), portals=("10.9.9.9:3260", world.store.portal)))
+    await world.stage()
+    assert [session.portal for session in world.user.machine.sessions] == [world.store.portal]
+    await world.unstage()
+    assert world.user.machine.disks.node_records == {}
+
+
+async def test_when_no_portal_answers_each_is_named() -> None:
+    world = World()
+    await world.make()
+    await world.publish(hold=False)
+    await world.context.attachments.hold(replace(world.attachment(), portals=("10.9.9.8:3260", "10.9.9.9:3260")))
+    with pytest.raises(Unavailable, match=r"10\.9\.9\.8.*10\.9\.9\.9"):
+        await world.stage()
+    assert world.context.attachments.wanted() == ()
+
+
+@pytest.mark.parametrize(("context", "seconds"), [({}, 900), ({"replacementTimeout": "77"}, 77)])
+async def test_the_class_chooses_how_long_io_waits(context: dict[str, str], seconds: int) -> None:
+    world = await published()
+    await world.plugin.stage(replace(world.stage_request(), volume_context=context))
+    (record,) = world.user.machine.disks.node_records.values()
+    assert record.replacement_timeout == seconds
+
+
+async def test_a_time_that_no_class_can_have_is_refused() -> None:
+    world = await published()
+    with pytest.raises(InvalidRequest, match="replacementTimeout"):
+        await world.plugin.stage(replace(world.stage_request(), volume_context={"replacementTimeout": "0"}))
+
+
+async def test_a_target_that_does_not_prove_itself_is_not_used() -> None:
+    world = await published()
+    world.context = replace(world.context, settings=ConsumerSettings(mutual_chap=True))
+    with pytest.raises(Unavailable, match="refuses"):
+        await world.stage()
+    assert world.user.machine.sessions == []
+    auth = world.store.machine.target.root.at(f"{paths.acl(VOLUME, world.user.machine.initiator)}/auth")
+    auth.attributes.update(userid_mutual=TARGET_USER, password_mutual=Secret("s" * 32).answer().reveal())
+    await world.stage()

@@ -33,7 +33,10 @@ def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
         ("layout", "fat", "thin, thick"),
         ("layout", "", "thin, thick"),
         ("access", "remote", "prefer-local, local, network"),
-        ("writeCache", "back", "through"),
+        ("writeCache", "none", "through, back"),
+        ("writeCache", "back-resume", "through, back"),
+        ("afterStorageCrash", "hope", "fail, resume"),
+        ("afterStorageCrash", "resume", "writeCache: back only"),
         ("pool", "a b", "must match"),
         ("pool", "x" * 64, "must match"),
         ("pool", "a\n", "must match"),
@@ -42,6 +45,20 @@ def test_an_unknown_key_is_refused_with_the_known_ones() -> None:
 def test_a_value_that_cannot_be_is_refused_with_what_can(key: str, value: str, allowed: str) -> None:
     with pytest.raises(InvalidRequest, match=rf"parameter {key}: .*{allowed}"):
         parse({key: value}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "cache"),
+    [
+        ({}, WriteCache.THROUGH),
+        ({"afterStorageCrash": "fail"}, WriteCache.THROUGH),
+        ({"writeCache": "back"}, WriteCache.BACK),
+        ({"writeCache": "back", "afterStorageCrash": "fail"}, WriteCache.BACK),
+        ({"writeCache": "back", "afterStorageCrash": "resume"}, WriteCache.BACK_RESUME),
+    ],
+)
+def test_the_cache_and_what_follows_a_crash_are_one_decision(given: dict[str, str], cache: WriteCache) -> None:
+    assert parse(given, {}).write_cache is cache
 
 
 def test_kubernetes_own_keys_are_accepted_and_name_the_claim() -> None:

@@ -189,7 +189,7 @@ def test_an_empty_change_is_an_empty_message() -> None:
     [
         pb.VolumeSpec(id="vol-x", layout="thin", write_cache="through"),
         pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="raid7", write_cache="through"),
-        pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="thin", write_cache="back"),
+        pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="thin", write_cache="sometimes"),
         pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="thin", write_cache="through", fs="ntfs"),
         pb.VolumeSpec(id=f"vol-{'a' * 26}-{'b' * 8}", layout="thin", write_cache="through", source="backup-1"),
     ],

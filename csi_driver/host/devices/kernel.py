@@ -95,6 +95,12 @@ class KernelDevices:
         file = self._sys / "block" / disk.name / "device/delete"
         await blocking.call(lambda: _write_if_there(file, "1"), name=f"delete {disk.name}")
 
+    @effect("devices.flush")
+    async def flush(self, devno: tuple[int, int]) -> None:
+        """See ``Devices.flush``. InternalError when the device fails."""
+        path = self.path(devno)
+        await blocking.call(lambda: _flush(path, devno), name=f"flush {path}")
+
     @effect("devices.zero")
     async def zero(self, devno: tuple[int, int], *, offset: int, length: int) -> None:
         """See ``Devices.zero``. InternalError when the device fails."""
@@ -136,6 +142,14 @@ def _identify(path: str, devno: tuple[int, int], seconds: float) -> ScsiIdentity
             size=scsi.capacity(ask(scsi.read_capacity())),
             read_only=scsi.write_protected(ask(scsi.mode_sense())),
         )
+
+
+def _flush(path: str, devno: tuple[int, int]) -> None:
+    with closing(_Opened(path, devno, os.O_RDONLY)) as device:
+        try:
+            os.fsync(device.descriptor)
+        except OSError as error:
+            raise InternalError(f"cannot flush {path}: {error.strerror}") from error
 
 
 def _zero(path: str, devno: tuple[int, int], offset: int, length: int) -> None:

@@ -68,6 +68,10 @@ class Devices(Protocol):
         """Detach the disk from the kernel; fine when it is gone."""
         ...
 
+    async def flush(self, devno: tuple[int, int]) -> None:
+        """Everything written to the device before is on the disk on return (fsync). NotFound if there is no device."""
+        ...
+
     async def zero(self, devno: tuple[int, int], *, offset: int, length: int) -> None:
         """Write zeros (BLKZEROOUT) over ``length`` bytes and flush. Only for LVs that were just made."""
         ...

@@ -26,6 +26,8 @@ class NodeRecord:
     portal: str
     chap_user: str
     secret: Secret
+    mutual: bool = False
+    """Let the target prove itself too, with ``secret.answer()``, before anything is believed that it says."""
     replacement_timeout: int = 900
     login_timeout: int = 3
     noop_interval: int = 5

@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from csi_driver.errors import InternalError
 from csi_driver.host.doors.initiator import NodeRecord
 from csi_driver.host.iscsi import portals
+from csi_driver.model.secret import TARGET_USER
 
 _LOGIN_RETRIES = 1
 """A login that fails is reported, and tried again by whoever asked, not by iscsid: it cannot be called off."""
 _FIRST, _LAST = "# BEGIN RECORD", "# END RECORD"
 _OPTIONAL = ("node.session.reopen_max",)
 """Set only where this version of open-iscsi has them."""
+_MUTUAL = ("node.session.auth.username_in", "node.session.auth.password_in")
 _DROPPED = (
-    "node.session.auth.username_in",
-    "node.session.auth.password_in",
+    *_MUTUAL,
     "node.discovery_address",
     "node.discovery_port",
 )
@@ -29,7 +30,9 @@ _DROPPED = (
 def settings(record: NodeRecord) -> dict[str, str]:
     """What we decide in a record, the CHAP secret among it."""
     address, port = portals.split(record.portal)
+    mutual = dict(zip(_MUTUAL, (TARGET_USER, record.secret.answer().reveal()), strict=True)) if record.mutual else {}
     return {
+        **mutual,
         "node.name": record.iqn,
         "node.startup": "manual",
         "node.leading_login": "No",

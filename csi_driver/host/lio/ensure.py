@@ -12,6 +12,7 @@ from csi_driver.host.lio import backstores, paths
 from csi_driver.host.lio.attributes import settle, settle_if_known
 from csi_driver.host.lio.removal import remove_target
 from csi_driver.host.lio.spec import Admission, TargetSpec
+from csi_driver.model.secret import TARGET_USER
 
 _GROUP_ATTRIBUTES = {
     "authentication": "1",
@@ -67,7 +68,7 @@ async def _ensure_group(configfs: Configfs, spec: TargetSpec) -> None:
 async def _ensure_lun(configfs: Configfs, spec: TargetSpec) -> None:
     lun = paths.lun(spec.volume)
     await configfs.make(lun)
-    await configfs.link(f"{lun}/{paths.LINK}", paths.backstore(spec.volume))
+    await configfs.link(f"{lun}/{paths.LINK}", paths.backstore(spec.volume, paths.kind_of(spec.write_cache)))
 
 
 async def _ensure_portals(configfs: Configfs, spec: TargetSpec) -> None:
@@ -90,4 +91,7 @@ async def _ensure_acl(configfs: Configfs, spec: TargetSpec, admission: Admission
     await configfs.link(f"{acl}/lun_0/{paths.MAPPED_LINK}", paths.lun(spec.volume))
     await settle(configfs, f"{acl}/lun_0/write_protect", "1" if admission.write_protected else "0")
     await configfs.write(f"{acl}/auth/userid", admission.chap_user)
+    if spec.mutual:
+        await configfs.write(f"{acl}/auth/userid_mutual", TARGET_USER)
+        await configfs.write(f"{acl}/auth/password_mutual", admission.secret.answer().reveal())
     await configfs.write(f"{acl}/auth/password", admission.secret.reveal())

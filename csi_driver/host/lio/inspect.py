@@ -26,7 +26,7 @@ async def target_volumes(configfs: Configfs) -> tuple[VolumeId, ...]:
     """The volumes that have a target of ours or a backstore, half made ones too. Never waits for a disk."""
     found = set(_volumes(await configfs.listing(paths.FABRIC), IQN_PREFIX))
     for adapter in await configfs.listing("core"):
-        if adapter.startswith("fileio_"):
+        if adapter.startswith(tuple(f"{kind}_" for kind in paths.Kind)):
             found.update(_volumes(await configfs.listing(f"core/{adapter}"), ""))
     return tuple(sorted(found))
 

@@ -6,21 +6,36 @@ creates never meet in one, and the removal of a backstore that hangs behind a de
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from csi_driver.model.ids import VolumeId
+from csi_driver.model.volume import WriteCache
 
 FABRIC = "iscsi"
 LINK = "backstore"
 MAPPED_LINK = "lun"
 
 
-def adapter(volume: VolumeId) -> str:
+class Kind(StrEnum):
+    """Of backstores: what is done with a write. A volume has one of one kind for ever."""
+
+    FILEIO = "fileio"
+    IBLOCK = "iblock"
+
+
+def kind_of(cache: WriteCache) -> Kind:
+    """The kind of backstore that treats writes so."""
+    return Kind.FILEIO if cache is WriteCache.THROUGH else Kind.IBLOCK
+
+
+def adapter(volume: VolumeId, kind: Kind = Kind.FILEIO) -> str:
     """The host bus adapter: numbered by 28 bits of the serial. Two volumes that meet there do no harm."""
-    return f"core/fileio_{int(volume.serial[:7], 16)}"
+    return f"core/{kind}_{int(volume.serial[:7], 16)}"
 
 
-def backstore(volume: VolumeId) -> str:
+def backstore(volume: VolumeId, kind: Kind = Kind.FILEIO) -> str:
     """The storage object."""
-    return f"{adapter(volume)}/{volume}"
+    return f"{adapter(volume, kind)}/{volume}"
 
 
 def target(volume: VolumeId) -> str:

@@ -38,6 +38,9 @@ class TargetSpec:
     write_protected: bool = False
     beside: tuple[Admission, ...] = ()
     """Others that may log in as well. All are let in before the target is enabled."""
+    mutual: bool = False
+    """Prove the target to consumers that ask for it, with ``secret.answer()``. Kernels before 6.0 then refuse those
+    that do not ask."""
     reservations: bool = False
     """Offer SCSI-3 persistent reservations."""
     remembered: tuple[str, ...] = ()
