@@ -173,6 +173,22 @@ class KubernetesSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSettings:
+    """How pools are chosen, where a class says nothing."""
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Multipliers of weighers."""
+    choose: str = "best"
+    """Or ``stochastic``."""
+    capacity_step: int = 128 * 1024 * 1024
+    """Capacities are told to Kubernetes in multiples of so many bytes."""
+    filters: tuple[str, ...] = ()
+    """Filters of other packages, by the names of their entry points."""
+    weighers: tuple[str, ...] = ()
+    """The same of weighers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerSettings:
     """A controller process."""
 
@@ -180,6 +196,7 @@ class ControllerSettings:
     kubernetes: KubernetesSettings | None = None
     """Instead of ``agents``."""
     tls: TlsSettings | None = None
+    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,6 +333,7 @@ _NESTED: dict[tuple[type, str], type] = {
     (AgentSettings, "identity"): IdentitySettings,
     (ControllerSettings, "kubernetes"): KubernetesSettings,
     (ControllerSettings, "tls"): TlsSettings,
+    (ControllerSettings, "scheduler"): SchedulerSettings,
     (AgentSettings, "pools"): PoolSettings,
     (ControllerSettings, "agents"): FleetMember,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from csi_driver.control.cluster import ClusterPort
@@ -38,6 +38,8 @@ class Context:
     """Creations that run in this process, by the key of the name."""
     cutting: set[str] = field(default_factory=set)
     """Keys of the names of snapshots that are being cut by this process."""
+    refused: Callable[[Iterable[str]], None] = lambda _: None
+    """Counts refusals, by the names of their filters."""
     cluster: ClusterPort | None = None
     """Kubernetes, where there is one."""
     tallies: Tallies = field(default_factory=Tallies)

@@ -31,6 +31,7 @@ async def place(context: Context, order: Order) -> Volume:
         attempted = {pool: _words(error) for pool, error in failed.items()}
         decision = decide(context, order, understood.find(context), attempted)
         if not failed:
+            context.refused(each.filter for each in decision.refusals)
             log.info("placing", extra={"volume_name": order.name, "why": decision.why})
         if not decision.candidates:
             raise _verdict(failed, decision.why) if failed else impossible(context, decision)

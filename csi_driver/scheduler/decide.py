@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, not_
 
 from csi_driver.model.parameters import Choice
 from csi_driver.model.sizes import MIB, MINIMUM_VOLUME_SIZE
 from csi_driver.model.topology import Segment, Topology
-from csi_driver.scheduler.decision import Decision, Refusal
+from csi_driver.scheduler.decision import Decision, Refusals
 from csi_driver.scheduler.filters import Filter
 from csi_driver.scheduler.filters.access import AccessPolicy
 from csi_driver.scheduler.filters.attempted import Attempted
@@ -96,7 +97,7 @@ class Scheduler:
         choice = request.rules.choice if request.rules.choice is not Choice.DEFAULT else self.choice
         seed = request.seed if choice is Choice.STOCHASTIC else None
         candidates = Ranking(request, views, weights=weights, columns=columns, seed=seed)
-        return Decision(request=request, candidates=candidates, refusals=tuple(refusals))
+        return Decision(request=request, candidates=candidates, refusals=refusals)
 
     def multiplier(self, weigher: Weigher, request: Request) -> float:
         """What a weigher counts for a request."""
@@ -163,22 +164,17 @@ class Capacity:
     maximum: int
 
 
-def sift(filters: Sequence[Filter], request: Request, views: list[PoolView]) -> tuple[list[PoolView], list[Refusal]]:
+def sift(filters: Sequence[Filter], request: Request, views: list[PoolView]) -> tuple[list[PoolView], Refusals]:
     """The pools that all filters let pass, in their order, and what the first that did not said of each other one."""
-    refusals: list[Refusal] = []
+    refused = []
     for each in filters:
         reasons = each.reasons(request, views) if views else None
         if reasons is None or not any(reasons):
             continue
-        kept = []
-        for view, reason in zip(views, reasons, strict=True):
-            if reason is None:
-                kept.append(view)
-            else:
-                refusals.append(Refusal(pool=view.name, filter=each.name, reason=reason))
-        views = kept
-    refusals.sort(key=attrgetter("pool"))
-    return views, refusals
+        # Without a tuple for each pool: making thousands of them wakes Python's garbage collector.
+        refused.append((each.name, list(compress(views, reasons)), list(filter(None, reasons))))
+        views = list(compress(views, map(not_, reasons)))
+    return views, Refusals(refused)
 
 
 def _floor(size: int, unit: int) -> int:

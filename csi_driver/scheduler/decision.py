@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, overload
 
 from csi_driver.model.sizes import show
 from csi_driver.scheduler.request import PoolView, Request
@@ -26,9 +27,8 @@ class Candidate:
     weights: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A pool that will not do."""
+class Refusal(NamedTuple):
+    """A pool that will not do. A tuple, as there are thousands of them."""
 
     pool: str
     """``node/pool``."""
@@ -40,13 +40,41 @@ class Refusal:
         return f"{self.pool}: {self.reason}"
 
 
+class Refusals(Sequence[Refusal]):
+    """By pool. Each is described when it is looked at: mostly none is."""
+
+    def __init__(self, refused: Sequence[tuple[str, Sequence[PoolView], Sequence[str]]] = ()) -> None:
+        """``refused``: for each filter its pools, and its reasons in the same order."""
+        self._refused = refused
+        self._described: list[Refusal] | None = None
+
+    def __len__(self) -> int:
+        return sum(len(views) for _, views, _ in self._refused)
+
+    @overload
+    def __getitem__(self, index: int) -> Refusal: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Refusal]: ...
+
+    def __getitem__(self, index: int | slice) -> Refusal | Sequence[Refusal]:
+        if self._described is None:
+            described = [
+                Refusal(view.name, name, reason)
+                for name, views, reasons in self._refused
+                for view, reason in zip(views, reasons, strict=True)
+            ]
+            self._described = sorted(described)
+        return self._described[index]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """All pools, best first, and those refused, by name."""
 
     request: Request
     candidates: Sequence[Candidate]
-    refusals: tuple[Refusal, ...]
+    refusals: Sequence[Refusal]
 
     @property
     def why(self) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 from csi_driver.model.parameters import Access, Choice
 from csi_driver.model.pool import Pool
 from csi_driver.model.sizes import MINIMUM_VOLUME_SIZE, round_up
-from csi_driver.model.topology import ZONE_KEY, Topology
+from csi_driver.model.topology import Topology
 from csi_driver.model.volume import Layout
-from csi_driver.scheduler.neighbours import Hints, Scope
+from csi_driver.scheduler.neighbours import Hints
 
 Get = Callable[["Request", "PoolView"], Any]
 """A value for a request at a pool. Raises NoValue (``expression.terms``), KeyError or ArithmeticError."""
@@ -113,14 +113,10 @@ class PoolView:
 
     def room(self, layout: Layout) -> int:
         """Bytes for one new volume, after what is promised; 0 if the layout is not offered."""
-        return max((self.pool.free(layout) or 0) - self.reserved, 0)
+        pool = self.pool
+        left = ((pool.thin_free if layout is Layout.THIN else pool.free(layout)) or 0) - self.reserved
+        return max(0, left)  # max( ) takes twice as long, and it is asked of thousands
 
     def reachable(self, access: Access) -> bool:
         """Whether a volume of such a class may be used here from other nodes."""
         return self.exported and access is not Access.LOCAL
-
-    def place(self, scope: Scope) -> str:
-        """What it shares with its neighbours of that kind; empty when it has none of it."""
-        if scope is Scope.NODE:
-            return self.pool.node
-        return self.name if scope is Scope.POOL else self.labels.get(ZONE_KEY, "")

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from csi_driver.control.abandoned import Abandoned
+from csi_driver.control.cluster import ClusterPort
 from csi_driver.control.context import Context
 from csi_driver.control.overdue import Overdue
 from csi_driver.control.secrets import LostSecrets
 from csi_driver.control.service import Controller
 from csi_driver.fleet.fleet import Fleet
+from csi_driver.scheduler.decide import Scheduler
 
 
 class ControlPart:
     """The controller over its members."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        scheduler: Scheduler,
+        refused: Callable[[Iterable[str]], None],
+        cluster: ClusterPort | None = None,
+    ) -> None:
+        """``refused`` counts refusals of filters by name; ``cluster`` is Kubernetes, where there is one."""
         self._fleet = fleet
-        context = Context(fleet=fleet)
+        context = Context(fleet=fleet, scheduler=scheduler, refused=refused, cluster=cluster)
         self._secrets = LostSecrets(context)
         self._overdue = Overdue(context)
         self._abandoned = Abandoned(context)

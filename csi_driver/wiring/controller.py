@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from csi_driver.control.cluster import ClusterPort
 from csi_driver.errors import InvalidRequest
 from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.kit.effects import Effects
+from csi_driver.metrics.placement import PlacementMetrics
 from csi_driver.metrics.rpc import RpcMetrics
 from csi_driver.metrics.usage import UsageMetrics
 from csi_driver.rpc.agent_client import AgentClient
@@ -21,6 +23,7 @@ from csi_driver.wiring.effects import effects
 from csi_driver.wiring.health import HealthPart
 from csi_driver.wiring.metrics import MetricsPart
 from csi_driver.wiring.process import Part, run
+from csi_driver.wiring.scheduler import scheduler
 from csi_driver.wiring.servers import CsiPart
 
 
@@ -39,12 +42,13 @@ def parts(settings: Settings) -> tuple[Part, ...]:
         )
     layer = effects(settings)
     if chosen.kubernetes is None:
-        agents, fleet = _listed(chosen.agents, tls, layer)
+        agents, fleet, cluster = _listed(chosen.agents, tls, layer)
     else:
-        agents, fleet = _found(chosen.kubernetes, tls, layer)
-    control = ControlPart(fleet)
+        agents, fleet, cluster = _found(chosen.kubernetes, tls, layer)
     metrics = MetricsPart(settings.metrics)
     UsageMetrics(metrics.registry, fleet.uses)
+    refused = PlacementMetrics(metrics.registry).refused
+    control = ControlPart(fleet, scheduler(chosen.scheduler), refused, cluster)
     server = CsiServer(
         settings.endpoint,
         RpcMetrics(metrics.registry),
@@ -55,18 +59,19 @@ def parts(settings: Settings) -> tuple[Part, ...]:
     return health, metrics, agents, control, CsiPart(server)
 
 
-def _listed(members: Sequence[FleetMember], tls: TlsSettings, layer: Effects) -> tuple[Part, Fleet]:
+def _listed(members: Sequence[FleetMember], tls: TlsSettings, layer: Effects) -> tuple[Part, Fleet, ClusterPort | None]:
     """Agents of a static list."""
     clients = tuple(AgentClient(member.node, member.address, tls, effects=layer) for member in members)
-    return Connections(clients), Fleet([Member(client.node, client) for client in clients])
+    return Connections(clients), Fleet([Member(client.node, client) for client in clients]), None
 
 
-def _found(settings: KubernetesSettings, tls: TlsSettings, layer: Effects) -> tuple[Part, Fleet]:
+def _found(settings: KubernetesSettings, tls: TlsSettings, layer: Effects) -> tuple[Part, Fleet, ClusterPort | None]:
     """Agents that Kubernetes knows."""
     from csi_driver.wiring.discovery import DiscoveryPart  # 36 MiB, for this way only
 
     fleet = Fleet([], complete=False)
-    return DiscoveryPart(settings, tls, fleet, layer), fleet
+    part = DiscoveryPart(settings, tls, fleet, layer)
+    return part, fleet, part.claims
 
 
 class Connections:

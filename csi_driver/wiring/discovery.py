@@ -11,6 +11,7 @@ from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.kit.effects import Effects
 from csi_driver.kube import api
 from csi_driver.kube.agents import Agents, Discovery, Withheld
+from csi_driver.kube.claims import Claims
 from csi_driver.kube.homes import Homes
 from csi_driver.kube.keys import Keeper, KeyTiming
 from csi_driver.kube.lease import Lease
@@ -39,6 +40,7 @@ class DiscoveryPart:
         self._period, self._timing = period, timing
         self._settings, self._tls, self._fleet, self._effects = settings, tls, fleet, effects
         self._api: api.Api | None = None
+        self.claims = Claims()
         self._proofs: TokenReviews | None = None
         self._clients: dict[str, AgentClient] = {}
         self._known: Agents = {}
@@ -48,7 +50,7 @@ class DiscoveryPart:
 
     async def start(self) -> None:
         """Begin; does not wait for the API server. InvalidRequest when the way to it is not known."""
-        self._api = await api.connect(self._settings.kubeconfig)
+        self._api = self.claims.api = await api.connect(self._settings.kubeconfig)
         self._proofs = TokenReviews(self._api, self._settings)
         discovery = Discovery(self._api, self._settings, self._take)
         # The name of a pod is its host's; two processes on one host are two as well.

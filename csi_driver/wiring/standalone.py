@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from csi_driver.fleet.fleet import Fleet, Member
 from csi_driver.fleet.watcher import Timing
+from csi_driver.metrics.placement import PlacementMetrics
 from csi_driver.metrics.rpc import RpcMetrics
 from csi_driver.rpc.csi_server import CsiServer
 from csi_driver.settings import Settings
@@ -16,6 +17,7 @@ from csi_driver.wiring.identity import node_name
 from csi_driver.wiring.metrics import MetricsPart
 from csi_driver.wiring.node_side import AgentPart, PluginPart
 from csi_driver.wiring.process import Part, run
+from csi_driver.wiring.scheduler import scheduler
 from csi_driver.wiring.servers import CsiPart
 
 NEVER = 365 * 86400.0
@@ -33,7 +35,11 @@ def parts(settings: Settings, doors: HostDoors) -> tuple[Part, ...]:
     metrics = MetricsPart(settings.metrics)
     plugin = PluginPart(settings, doors)
     agent = AgentPart(settings, doors, plugin.consumer, metrics.registry)
-    control = ControlPart(Fleet([Member(node_name(settings), agent.agent)], Timing(silence=NEVER)))
+    control = ControlPart(
+        Fleet([Member(node_name(settings), agent.agent)], Timing(silence=NEVER)),
+        scheduler(settings.controller.scheduler),
+        PlacementMetrics(metrics.registry).refused,
+    )
     csi = CsiServer(
         settings.endpoint,
         RpcMetrics(metrics.registry),

@@ -74,7 +74,44 @@ RSS_CONTROLLER = Figure(
 IDLE_FORKS = Figure(
     key="idle_forks", aim=0, unit="per minute", about="processes that the driver starts at rest, 10 volumes"
 )
-FIGURES = (CREATE_THIN_EXT4, CREATE_THICK_BLOCK, SNAPSHOT, RESTORE, CHAIN_100, RSS_NODE, RSS_CONTROLLER, IDLE_FORKS)
+DECISION_VS_LOOP = Figure(
+    key="decision_vs_loop",
+    aim=0.5,
+    unit="ratio",
+    digits=2,
+    about="one decision over 10,000 pools, every filter and weigher on / a plain loop over dicts in Cinder's manner",
+)
+DECISION_EXPRESSION = Figure(
+    key="decision_expression",
+    aim=3,
+    unit="ratio",
+    digits=2,
+    about="one decision over 10,000 pools with an expression / without",
+)
+DECISION_LINEAR = Figure(
+    key="decision_linear", aim=1.3, unit="ratio", digits=2, about="time for each pool at 10,000 pools / at 100"
+)
+LOOK_1000 = Figure(
+    key="look_1000",
+    aim=5,
+    unit="ratio",
+    digits=2,
+    about="claim, look and commit over a simulated fleet of 1,000 agents / over 10",
+)
+FIGURES = (
+    DECISION_VS_LOOP,
+    DECISION_EXPRESSION,
+    DECISION_LINEAR,
+    LOOK_1000,
+    CREATE_THIN_EXT4,
+    CREATE_THICK_BLOCK,
+    SNAPSHOT,
+    RESTORE,
+    CHAIN_100,
+    RSS_NODE,
+    RSS_CONTROLLER,
+    IDLE_FORKS,
+)
 
 
 def select(only: str, figures: Sequence[Figure] = FIGURES) -> tuple[Figure, ...]:

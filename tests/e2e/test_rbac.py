@@ -32,6 +32,8 @@ SELDOM = {
     # A claim goes back to the scheduler when the node that it chose has no room any more.
     Right("", CLAIMS, "get"),
     Right("", CLAIMS, "update"),
+    # When a claim says clinker.io/near: pod:NAME.
+    Right("", "pods", "get"),
     # When a node or a class is removed.
     Right("storage.k8s.io", "csistoragecapacities", "delete"),
 }

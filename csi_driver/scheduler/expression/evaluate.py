@@ -1,7 +1,8 @@
-"""A value at a pool, or why there is none."""
+"""A value at a pool or at many, or why there is none."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from csi_driver.errors import DriverError
@@ -10,6 +11,14 @@ from csi_driver.scheduler.request import Get, PoolView, Request
 
 FAILURES = (DriverError, KeyError, ArithmeticError)
 """What a term may raise."""
+
+
+def column(get: Get, request: Request, views: Sequence[PoolView]) -> list[Any] | None:
+    """The value at each pool; None when it has none at one of them: then each must be asked by itself."""
+    try:
+        return [get(request, view) for view in views]
+    except FAILURES:
+        return None
 
 
 def value(get: Get, request: Request, view: PoolView) -> Any:

@@ -44,6 +44,8 @@ class Term:
     kind: Kind
     get: Get
     terms: int = 1
+    fixed: float | str | bool | None = None
+    """Its value, when that is the same everywhere: it need not be asked for then."""
     label: tuple[Get, Get] | None = None
     """The labels and the key, when it is one label of them."""
 
@@ -51,7 +53,7 @@ class Term:
 def literal(value: float | str | bool) -> Term:  # noqa: FBT001  # a value
     """A value that stands there."""
     kind = Kind.TRUTH if isinstance(value, bool) else Kind.TEXT if isinstance(value, str) else Kind.NUMBER
-    return Term(kind=kind, get=lambda _request, _view: value)
+    return Term(kind=kind, get=lambda _request, _view: value, fixed=value)
 
 
 def need(term: Term, *kinds: Kind, where: str) -> Term:
@@ -85,7 +87,9 @@ def compare(sign: str, left: Term, right: Term) -> Term:
     else:
         need(left, Kind.NUMBER, Kind.TEXT, Kind.TRUTH, where=sign)
     need(right, left.kind, where=f"{sign} after {left.kind}")
-    test, a, b = _COMPARE[sign], left.get, right.get
+    test, a, b, fixed = _COMPARE[sign], left.get, right.get, right.fixed
+    if fixed is not None:
+        return _made(Kind.TRUTH, lambda request, view: test(a(request, view), fixed), left, right)
     return _made(Kind.TRUTH, lambda request, view: test(a(request, view), b(request, view)), left, right)
 
 
@@ -170,8 +174,10 @@ def select(labels: Term, key: Term) -> Term:
     """``labels["key"]``. NoValue where there is none."""
     source, name = need(labels, Kind.LABELS, where="[ ]").get, need(key, Kind.TEXT, where="[ ]").get
 
+    fixed = key.fixed
+
     def get(request: Request, view: PoolView) -> str:
-        found: str | None = source(request, view).get(name(request, view))
+        found: str | None = source(request, view).get(name(request, view) if fixed is None else fixed)
         if found is None:
             raise NoValue(f"there is no {name(request, view)!r}")
         return found

@@ -8,7 +8,7 @@ from typing import Protocol
 from csi_driver.scheduler.request import PoolView, Request
 
 Reasons = Sequence[str | None]
-"""For each pool, in the order given, why it will not do, with figures; None where it passes."""
+"""For each pool, in the order given, why it will not do, with figures; None where it passes. Never empty."""
 
 
 class Filter(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from csi_driver.scheduler.expression.evaluate import value
+from csi_driver.scheduler.expression.evaluate import column, value
 from csi_driver.scheduler.expression.terms import NoValue
 from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request, Requirement
@@ -19,6 +19,10 @@ class Capabilities:
         wishes = request.rules.requirements
         if not wishes:
             return None
+        values = column(wishes[0].value, request, views) if len(wishes) == 1 else None
+        if values is not None:
+            met, text = wishes[0].met, f"the class requires {wishes[0].text}"
+            return [None if met(found) else f"{text}: it is {found}" for found in values]
         return [_unmet(wishes, request, view) for view in views]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from csi_driver.model.sizes import show
 from csi_driver.model.volume import Layout
+from csi_driver.scheduler import columns
 from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
 
@@ -22,11 +23,12 @@ class Capacity:
     def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
         # A size that no multiple of its extents makes is the size filter's business.
         layout = request.layout
-        units = [view.pool.unit(layout) for view in views]
+        units = columns.units(layout, views)
         sizes = {unit: request.size_in(unit) or 0 for unit in set(units)}
+        rooms = columns.free(layout, views)
         return [
-            None if sizes[unit] <= (view.pool.free(layout) or 0) - view.reserved else _short(request, view, sizes[unit])
-            for unit, view in zip(units, views, strict=True)
+            None if sizes[unit] <= (room or 0) - view.reserved else _short(request, view, sizes[unit])
+            for unit, room, view in zip(units, rooms, views, strict=True)
         ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from csi_driver.scheduler.expression.evaluate import value
+from csi_driver.scheduler.expression.evaluate import column, value
 from csi_driver.scheduler.expression.terms import NoValue
 from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import Get, PoolView, Request
@@ -17,7 +17,7 @@ class Expression:
 
     def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
         get = request.rules.expression
-        return None if get is None else [_judge("filter", get, request, view) for view in views]
+        return None if get is None else _judge("filter", get, request, views)
 
 
 class Query:
@@ -27,10 +27,18 @@ class Query:
 
     def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
         get = request.rules.query
-        return None if get is None else [_judge("query", get, request, view) for view in views]
+        return None if get is None else _judge("query", get, request, views)
 
 
-def _judge(what: str, get: Get, request: Request, view: PoolView) -> str | None:
+def _judge(what: str, get: Get, request: Request, views: Sequence[PoolView]) -> Reasons:
+    refusal = f"the class's {what} is false here"
+    values = column(get, request, views)
+    if values is not None:
+        return [None if true else refusal for true in values]
+    return [_by_itself(what, get, request, view) for view in views]
+
+
+def _by_itself(what: str, get: Get, request: Request, view: PoolView) -> str | None:
     try:
         return None if value(get, request, view) else f"the class's {what} is false here"
     except NoValue as error:

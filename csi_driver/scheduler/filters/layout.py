@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from csi_driver.scheduler import columns
 from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
 
@@ -15,4 +16,4 @@ class OffersLayout:
 
     def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
         layout, refusal = request.layout, f"it offers no {request.layout} volumes"
-        return [refusal if view.pool.free(layout) is None else None for view in views]
+        return [refusal if room is None else None for room in columns.free(layout, views)]

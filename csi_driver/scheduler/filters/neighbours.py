@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from csi_driver.scheduler import columns
 from csi_driver.scheduler.filters import Reasons
-from csi_driver.scheduler.neighbours import Hints
+from csi_driver.scheduler.neighbours import Neighbour
 from csi_driver.scheduler.request import PoolView, Request
 
 
@@ -15,7 +16,7 @@ class SameBackend:
     name = "same"
 
     def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
-        return [_apart(request.hints, view) for view in views] if request.hints.same else None
+        return _apart(request.hints.same, views) if request.hints.same else None
 
 
 class DifferentBackend:
@@ -24,21 +25,29 @@ class DifferentBackend:
     name = "different"
 
     def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
-        return [_together(request.hints, view) for view in views] if request.hints.different else None
+        return _together(request.hints.different, views) if request.hints.different else None
 
 
-def _apart(hints: Hints, view: PoolView) -> str | None:
-    for each in hints.same:
-        if not each.places:
-            return f"it must be with {each.what}, which has no place yet"
-        if view.place(each.scope) not in each.places:
-            return f"it must share its {each.scope} with {each.what}, on {', '.join(sorted(each.places)[:3])}"
-    return None
+def _apart(named: Sequence[Neighbour], views: Sequence[PoolView]) -> Reasons:
+    reasons: list[str | None] = [None] * len(views)
+    for each in named:
+        apart = [place not in each.places for place in columns.places(each.scope, views)]
+        if any(apart):
+            words = _words(each)
+            reasons = [reason or (words if alone else None) for reason, alone in zip(reasons, apart, strict=True)]
+    return reasons
 
 
-def _together(hints: Hints, view: PoolView) -> str | None:
-    for each in hints.different:
-        place = view.place(each.scope)
-        if place and place in each.places:
-            return f"{each.what} is on this {each.scope} already"
-    return None
+def _words(named: Neighbour) -> str:
+    if not named.places:
+        return f"it must be with {named.what}, which has no place yet"
+    return f"it must share its {named.scope} with {named.what}, on {', '.join(sorted(named.places)[:3])}"
+
+
+def _together(named: Sequence[Neighbour], views: Sequence[PoolView]) -> Reasons:
+    reasons: list[str | None] = [None] * len(views)
+    for each in named:
+        words, taken = f"{each.what} is on this {each.scope} already", each.places - {""}
+        here = columns.places(each.scope, views)
+        reasons = [reason or (words if place in taken else None) for reason, place in zip(reasons, here, strict=True)]
+    return reasons

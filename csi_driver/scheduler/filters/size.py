@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from csi_driver.model.sizes import show
+from csi_driver.scheduler import columns
 from csi_driver.scheduler.filters import Reasons
 from csi_driver.scheduler.request import PoolView, Request
 
@@ -17,13 +18,14 @@ class Rounding:
     def reasons(self, request: Request, views: Sequence[PoolView]) -> Reasons | None:
         if request.limit is None:
             return None
-        return [_verdict(request, view) for view in views]
+        units = columns.units(request.layout, views)
+        wrong = {unit for unit in set(units) if request.size_in(unit) is None}
+        if not wrong:
+            return None
+        return [_words(request, view, unit) if unit in wrong else None for view, unit in zip(views, units, strict=True)]
 
 
-def _verdict(request: Request, view: PoolView) -> str | None:
-    unit = view.pool.unit(request.layout)
-    if request.size_in(unit) is not None:
-        return None
+def _words(request: Request, view: PoolView, unit: int) -> str:
     what = "extents" if unit == view.pool.extent else f"{request.layout} stripes of extents"
     return (
         f"no multiple of its {what} of {show(unit)} lies between {show(request.least)} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from csi_driver.scheduler import columns
 from csi_driver.scheduler.request import PoolView, Request
 from csi_driver.scheduler.weighers import Column
 
@@ -15,5 +16,5 @@ class Capacity:
     multiplier = 1.0
 
     def column(self, request: Request, views: Sequence[PoolView]) -> Column | None:
-        layout = request.layout
-        return [(view.pool.free(layout) or 0) - view.reserved for view in views]
+        rooms = columns.free(request.layout, views)
+        return [(room or 0) - view.reserved for room, view in zip(rooms, views, strict=True)]

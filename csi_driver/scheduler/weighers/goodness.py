@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from csi_driver.scheduler.expression import evaluate as expressions
 from csi_driver.scheduler.expression.evaluate import value
 from csi_driver.scheduler.expression.terms import NoValue
 from csi_driver.scheduler.request import Get, PoolView, Request
@@ -20,14 +21,20 @@ class Goodness:
 
     def column(self, request: Request, views: Sequence[PoolView]) -> Column | None:
         get = request.rules.goodness
-        return None if get is None else [_good(get, request, view) for view in views]
+        if get is None:
+            return None
+        values = expressions.column(get, request, views)
+        return [_good(get, request, view) for view in views] if values is None else [_bounded(each) for each in values]
 
 
 def _good(get: Get, request: Request, view: PoolView) -> float:
     try:
-        found = value(get, request, view)
+        return _bounded(value(get, request, view))
     except NoValue:
         return 0.0
+
+
+def _bounded(found: bool | float) -> float:  # noqa: FBT001  # a value
     if isinstance(found, bool):
         return MOST if found else 0.0
     return float(found) if 0 <= found <= MOST else 0.0

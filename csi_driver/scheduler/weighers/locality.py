@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from csi_driver.scheduler.neighbours import Neighbour
 from csi_driver.scheduler.request import PoolView, Request
 from csi_driver.scheduler.weighers import Column
 
@@ -16,9 +15,9 @@ class Locality:
     multiplier = 50.0
 
     def column(self, request: Request, views: Sequence[PoolView]) -> Column | None:
-        near = request.hints.near
-        return [_shared(near, view.pool.node) for view in views] if near else None
-
-
-def _shared(near: Sequence[Neighbour], node: str) -> float:
-    return float(sum(node in each.places for each in near))
+        if not request.hints.near:
+            return None
+        column: list[float] = [0.0] * len(views)
+        for each in request.hints.near:
+            column = [shared + (view.pool.node in each.places) for shared, view in zip(column, views, strict=True)]
+        return column

@@ -32,6 +32,9 @@ class Preference:
         return [table.of(view.labels) for view in views]
 
 
+NOTHING: Sequence[tuple[float, Segment]] = ()
+
+
 class _Worths:
     """What each place is worth, found without going through all of them for each pool."""
 
@@ -48,10 +51,18 @@ class _Worths:
                 # Of a segment without a node, to be near is to be there.
                 rest = Segment.of(labels)
                 self._rests[rest] = max(self._rests.get(rest, 0.0), worth * (NEAR if node else 1.0))
+        self._keys = sorted({key for rest in self._rests for key, _ in rest.labels})
+        self._near: dict[tuple[str | None, ...] | str | None, float] = {}
+        """Worth of zones and the like, by the values of ``_keys``: there are few."""
 
     def of(self, labels: Mapping[str, str]) -> float:
-        best = max((worth for rest, worth in self._rests.items() if rest.holds(labels)), default=0.0)
-        for worth, segment in self._nodes.get(labels.get(NODE_KEY, ""), ()):
-            if segment.holds(labels):
-                best = max(best, worth)
+        # Mostly there is one key, the zone.
+        where = labels.get(self._keys[0]) if len(self._keys) == 1 else tuple(map(labels.get, self._keys))
+        best = self._near.get(where)
+        if best is None:
+            best = max((worth for rest, worth in self._rests.items() if rest.holds(labels)), default=0.0)
+            self._near[where] = best
+        for worth, segment in self._nodes.get(labels.get(NODE_KEY, ""), NOTHING):
+            if worth > best and segment.holds(labels):
+                best = worth
         return best
