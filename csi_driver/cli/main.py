@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from csi_driver.cli import pki, serve, stop, uninstall_check, version
+from csi_driver.cli import pki, serve, simulate, stop, uninstall_check, version
 from csi_driver.errors import DriverError
 
-COMMANDS = (serve, stop, pki, uninstall_check, version)
+COMMANDS = (serve, stop, pki, uninstall_check, simulate, version)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

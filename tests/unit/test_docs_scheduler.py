@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+
+from csi_driver.cli.main import main
 from csi_driver.control.hints import of_class
 from csi_driver.model.parameters import TABLE, parse
 from csi_driver.scheduler.decide import KIND, SIZE, WEIGHERS, Scheduler
@@ -37,6 +41,14 @@ def test_every_attribute_filter_and_weigher_stands_there() -> None:
         assert re.search(rf"^\| .*`{each.name}`.* \|", TEXT, re.MULTILINE), each.name
     for weigher in WEIGHERS:
         assert f"| `{weigher.name}` | {weigher.multiplier:g} |" in TEXT
+
+
+def test_the_simulation_prints_what_the_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    block = re.search(r"    \$ clinker (simulate.*?\n)\n", TEXT, re.DOTALL)
+    assert block is not None
+    command, _, shown = block[1].replace("\\\n", " ").partition("\n")
+    assert main(shlex.split(command)) == 0
+    assert capsys.readouterr().out == re.sub(r"^ {4}", "", shown, flags=re.MULTILINE)
 
 
 def test_every_parameter_of_placing_is_spoken_of() -> None:
