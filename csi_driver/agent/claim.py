@@ -12,10 +12,11 @@ import dataclasses
 import logging
 
 from csi_driver.agent import clone, device, tags
-from csi_driver.agent.context import RECENT, AgentContext, Found, Made
+from csi_driver.agent.context import KNOWN, RECENT, AgentContext, Found, Made
 from csi_driver.agent.pools import describe, figures
 from csi_driver.errors import Incompatible, InternalError, NoCapacity
 from csi_driver.host.dm.tables import pool_name
+from csi_driver.host.doors import LogicalVolume, VolumeGroup
 from csi_driver.model.access import FsType
 from csi_driver.model.ids import VolumeId
 from csi_driver.model.pool import Pool
@@ -33,19 +34,18 @@ async def claim(context: AgentContext, spec: VolumeSpec) -> Volume:
     """The volume, made and formatted, not yet committed. The same claim again finds or finishes it."""
     await clone.prepare(context, spec)
     async with context.locks[context.pool(spec.pool).vg]:
-        found = await context.look(spec.id, within=RECENT)
+        found = await context.look(spec.id, within=KNOWN)
+        if found is not None:
+            found = await context.look(spec.id)
         new = found is None
         if found is None:
-            await _create(context, spec)
-            found = await context.look(spec.id)
+            found = await _create(context, spec)
         elif spec.source and found.volume.content is Content.CLAIMED and found.lv.size < spec.size:
             # A crash has come before the last step of ``clone.make``.
             context.made.pop(spec.id, None)
             size = round_up(spec.size, found.group.extent)
             await clone.grow(context, str(spec.id), group=found.group, now=found.lv.size, size=size)
-            found = await context.look(spec.id)
-    if found is None:
-        raise InternalError(f"volume {spec.id} is not there after it was made")
+            found = await _there(context, spec.id)
     _compare(spec, found.volume)
     done = await finish(context, found, new=new)
     context.picture.put_volume(done)
@@ -109,9 +109,10 @@ def _starts_blank(found: Found) -> bool:
     return pool is not None and pool.zeroing
 
 
-async def _create(context: AgentContext, spec: VolumeSpec) -> None:
+async def _create(context: AgentContext, spec: VolumeSpec) -> Found:
     settings = context.pool(spec.pool)
-    group = await context.doors.lvm.group(settings.vg, within=RECENT)
+    # Of a source it counts what it is now.
+    group = await context.doors.lvm.group(settings.vg, within=RECENT if spec.source else KNOWN)
     pool = describe(settings, group, context.node)
     size = round_up(spec.size, pool.unit(spec.layout))
     _check_room(pool, spec.layout, size)
@@ -127,6 +128,30 @@ async def _create(context: AgentContext, spec: VolumeSpec) -> None:
         stripes = pool.stripes
         await lvm.create_thick(name, vg=group.name, size=size, tags=marks, layout=spec.layout, stripes=stripes)
     log.info("volume made", extra={"volume": name, "vg": group.name, "size": size})
+    return await _as_made(context, spec, group, size, marks)
+
+
+async def _as_made(
+    context: AgentContext, spec: VolumeSpec, group: VolumeGroup, size: int, marks: frozenset[str]
+) -> Found:
+    """What lvcreate has just made. Of a thin volume without a report: the kernel tells what we do not know of it."""
+    if spec.layout is Layout.THIN and spec.source is None:
+        pool = context.pool(spec.pool).thin_pool
+        lv = LogicalVolume(
+            vg=group.name, name=str(spec.id), uuid="", size=size, tags=marks, pool=pool, layout="thin", active=True
+        )
+        known = await device.told_by_kernel(context, group, lv)
+        if known is not None:
+            context.doors.lvm.know(known)
+            return context.prove(group, known)
+    return await _there(context, spec.id)
+
+
+async def _there(context: AgentContext, volume: VolumeId) -> Found:
+    found = await context.look(volume)
+    if found is None:
+        raise InternalError(f"volume {volume} is not there after it was made")
+    return found
 
 
 def _check_room(pool: Pool, layout: Layout, size: int) -> None:

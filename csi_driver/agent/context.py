@@ -20,8 +20,15 @@ from csi_driver.model.volume import Volume
 from csi_driver.settings import AgentSettings, PoolSettings
 
 RECENT = 1.0
-"""Seconds that a look at a volume group is good for, where all that counts is what this agent itself does there:
-the verbs of one CreateVolume then share their looks. Whatever this agent changes ends it at once."""
+"""Seconds that a look at a volume group is good for, where all that counts is what this agent itself does there.
+Whatever this agent changes ends it at once, or is part of it."""
+KNOWN = 30.0
+"""The same where the command that follows judges once more: the verbs of a CreateVolume then need no look of their own.
+
+An operator's change may go unseen for as long, as it does between two refreshes. Nothing wrong comes of it: lvcreate
+refuses a name that is taken and a size that does not fit, lvchange a volume that is gone. What is found is looked at
+anew before it is answered, unless it is a claim that this process has made. Only the soft limits (metadata, how full
+a pool is) are judged by what was seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

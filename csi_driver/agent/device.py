@@ -5,14 +5,19 @@ Links and names go stale (cluster.md, "The node plugin in a container"); numbers
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+
 from csi_driver.agent.context import AgentContext, Found
 from csi_driver.errors import InternalError, Unavailable
 from csi_driver.host import wrapper
 from csi_driver.host.dm.tables import mapper_name
-from csi_driver.host.doors import LogicalVolume
+from csi_driver.host.doors import LogicalVolume, VolumeGroup
 from csi_driver.model.sizes import SECTOR
 
 LVM_UUID_PREFIX = "LVM-"
+UUID_LENGTH = 32
+"""Characters of a uuid of LVM without its dashes."""
 
 
 async def open_volume(context: AgentContext, found: Found) -> tuple[int, int]:
@@ -28,6 +33,18 @@ async def open_volume(context: AgentContext, found: Found) -> tuple[int, int]:
             raise InternalError(f"logical volume {group.name}/{lv.name} went away while it was activated")
         lv = again
     return await _proven(context, group.name, lv)
+
+
+async def told_by_kernel(context: AgentContext, group: VolumeGroup, lv: LogicalVolume) -> LogicalVolume | None:
+    """``lv``, which LVM has just made active, with its uuid and its device; None when the kernel does not tell."""
+    seen = await context.doors.dm.find(mapper_name(group.name, lv.name))
+    head = LVM_UUID_PREFIX + group.uuid.replace("-", "")
+    if seen is None or not seen.uuid.startswith(head) or len(seen.uuid) != len(head) + UUID_LENGTH:
+        return None
+    tail, lengths = seen.uuid.removeprefix(head), (6, 4, 4, 4, 4, 4, 6)
+    ends = tuple(itertools.accumulate(lengths))
+    uuid = "-".join(tail[end - length : end] for end, length in zip(ends, lengths, strict=True))
+    return dataclasses.replace(lv, uuid=uuid, devno=seen.devno)
 
 
 async def follow(context: AgentContext, found: Found) -> None:

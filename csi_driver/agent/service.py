@@ -50,6 +50,8 @@ async def nothing_to_make() -> Mapping[str, str]:
 
 REFRESH = 30.0
 """Seconds between looks at the volume groups when nothing was changed by us: an operator may have changed something."""
+GATHER = 0.2
+"""Seconds from a change of ours to the look that it is followed by."""
 RETRY_FIRST, RETRY_MOST = 1.0, 30.0
 """Seconds between tries to put up what could not be put up at the start."""
 
@@ -277,6 +279,8 @@ class Agent:
                 # wait_for of Python 3.11 may swallow a cancellation that comes with the event.
                 async with asyncio.timeout(REFRESH):
                     await self._stale.wait()
+            # What changes at once is looked at once: a look must not stand before the next command of a create.
+            await asyncio.sleep(GATHER)
             self._stale.clear()
             try:
                 await self.refresh()

@@ -7,6 +7,7 @@ import re
 
 from csi_driver.errors import Busy, CommandFailed, Incompatible, InvalidRequest, NoCapacity, NotFound
 from csi_driver.host.doors import LogicalVolume, PhysicalVolume, VolumeGroup
+from csi_driver.host.lvm.reports import Reports
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.model.sizes import MIB, SECTOR
 from csi_driver.model.volume import Layout
@@ -31,10 +32,24 @@ class SimLvm:
     def __init__(self, machine: Machine, effects: Effects | None = None) -> None:
         self._machine = machine
         self._one_by_one = asyncio.Lock()
+        self._reports = Reports()
         self.effects = effects or Effects()
 
     async def group(self, vg: str, *, within: float = 0.0) -> VolumeGroup:
-        """See ``Lvm.group``. Always read now."""
+        """See ``Lvm.group``."""
+        known = self._reports.recall(vg, within)
+        if known is not None:
+            return known
+        stamp = self._reports.stamp()
+        group = self._read(vg)
+        self._reports.keep(stamp, group)
+        return group
+
+    def know(self, lv: LogicalVolume) -> None:
+        """See ``Lvm.know``."""
+        self._reports.know(lv)
+
+    def _read(self, vg: str) -> VolumeGroup:
         group = self._group(vg)
         return VolumeGroup(
             name=vg,
@@ -55,6 +70,7 @@ class SimLvm:
         self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str], pool_is_up: bool = False
     ) -> None:
         """See ``Lvm.create_thin``. Any virtual size goes: overcommit is the caller's business."""
+        number = self._reports.change()
         async with self._one_by_one:
             group = self._check_new(vg, name, size, tags)
             below = group.volumes.get(pool)
@@ -65,6 +81,7 @@ class SimLvm:
             group.add_thin(lv)
             group.volumes[name] = lv
             self._activate(group, lv)
+        self._reports.made(vg, name, number)
 
     @effect("lvm.create_thick")
     async def create_thick(
@@ -78,6 +95,7 @@ class SimLvm:
         stripes: int = 1,
     ) -> None:
         """See ``Lvm.create_thick``. Only the first 4 KiB are wiped: the rest is what the last owner left."""
+        number = self._reports.change()
         async with self._one_by_one:
             group = self._check_new(vg, name, size, tags)
             extents, legs = _take(group, size, layout, stripes)
@@ -86,12 +104,14 @@ class SimLvm:
             group.volumes[name] = lv
             self._activate(group, lv)
             group.disk.store.apply(zeroing(DATA_START + lv.extents[0] * group.extent, 4096))
+        self._reports.made(vg, name, number)
 
     @effect("lvm.create_snapshot")
     async def create_snapshot(
         self, name: str, *, vg: str, origin: str, tags: frozenset[str], pool_is_up: bool = False
     ) -> None:
         """See ``Lvm.create_snapshot``. That of a suspended origin breaks the pool: counted among the violations."""
+        self._reports.change()
         async with self._one_by_one:
             _, source = self._lv(vg, origin)
             group = self._check_new(vg, name, source.size, tags)
@@ -110,6 +130,7 @@ class SimLvm:
     @effect("lvm.remove")
     async def remove(self, name: str, *, vg: str) -> None:
         """See ``Lvm.remove``."""
+        self._reports.change()
         async with self._one_by_one:
             group, lv = self._lv(vg, name)
             if lv.own_pool is not None and lv.own_pool.space.thins:
@@ -121,6 +142,7 @@ class SimLvm:
     @effect("lvm.extend")
     async def extend(self, name: str, *, vg: str, size: int, metadata_only: bool) -> None:
         """See ``Lvm.extend``. Refuses to shrink."""
+        self._reports.change()
         async with self._one_by_one:
             group, lv = self._lv(vg, name)
             _check_size(group, size)
@@ -139,6 +161,7 @@ class SimLvm:
     @effect("lvm.create_group")
     async def create_group(self, vg: str, *, disks: tuple[str, ...], tags: frozenset[str]) -> None:
         """See ``Lvm.create_group``. Over one disk."""
+        self._reports.change()
         async with self._one_by_one:
             if vg in self._machine.groups:
                 raise Incompatible(f"A volume group called {vg} already exists.")
@@ -152,6 +175,7 @@ class SimLvm:
     @effect("lvm.create_pool")
     async def create_pool(self, name: str, *, vg: str, size: int, metadata: int) -> None:
         """See ``Lvm.create_pool``."""
+        self._reports.change()
         async with self._one_by_one:
             group = self._check_new(vg, name, size, frozenset())
             if size + 2 * metadata > len(group.free_extents) * group.extent:
@@ -162,6 +186,7 @@ class SimLvm:
     @effect("lvm.grow_pool")
     async def grow_pool(self, name: str, *, vg: str, data: int = 0, metadata: int = 0) -> None:
         """See ``Lvm.grow_pool``. The spare grows with the metadata."""
+        self._reports.change()
         async with self._one_by_one:
             group, lv = self._lv(vg, name)
             pool = lv.own_pool
@@ -177,6 +202,7 @@ class SimLvm:
     @effect("lvm.set_when_full")
     async def set_when_full(self, name: str, *, vg: str, fail: bool) -> None:
         """See ``Lvm.set_when_full``."""
+        self._reports.change()
         async with self._one_by_one:
             _, lv = self._lv(vg, name)
             if lv.own_pool is None:
@@ -187,14 +213,17 @@ class SimLvm:
     @effect("lvm.change_tags")
     async def change_tags(self, name: str, *, vg: str, add: frozenset[str], remove: frozenset[str]) -> None:
         """See ``Lvm.change_tags``."""
+        number = self._reports.change()
         async with self._one_by_one:
             _, lv = self._lv(vg, name)
             _check_tags(add | remove)
             lv.tags = (lv.tags - remove) | add
+        self._reports.tagged(vg, name, number, add=add, remove=remove)
 
     @effect("lvm.activate")
     async def activate(self, name: str, *, vg: str) -> None:
         """See ``Lvm.activate``."""
+        self._reports.change()
         async with self._one_by_one:
             group, lv = self._lv(vg, name)
             if self._node(group, name) is None:
@@ -203,6 +232,7 @@ class SimLvm:
     @effect("lvm.deactivate")
     async def deactivate(self, name: str, *, vg: str) -> None:
         """See ``Lvm.deactivate``."""
+        self._reports.change()
         async with self._one_by_one:
             group, lv = self._lv(vg, name)
             self._deactivate(group, lv)

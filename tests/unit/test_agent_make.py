@@ -11,7 +11,7 @@ from csi_driver.agent.context import AgentContext
 from csi_driver.agent.journal import Journal
 from csi_driver.agent.offer import Offer
 from csi_driver.agent.picture import Picture
-from csi_driver.errors import NotFound
+from csi_driver.errors import Incompatible, NoCapacity, NotFound
 from csi_driver.host.doors import DmDevice, VolumeGroup
 from csi_driver.model.access import FsType
 from csi_driver.model.ids import VolumeId, volume_key
@@ -155,3 +155,78 @@ async def test_what_an_operator_removed_is_not_committed() -> None:
     for _ in range(2):
         with pytest.raises(NotFound):
             await commit.commit(storage.context, SPEC.id)
+
+
+class Counting(SimLvm):
+    """LVM that counts how often a group is read."""
+
+    reads = 0
+
+    def _read(self, vg: str) -> VolumeGroup:
+        self.reads += 1
+        return super()._read(vg)
+
+
+def counting(storage: Storage) -> Counting:
+    """The storage's LVM from now on."""
+    storage._lvm = Counting(storage.host.machine, storage.host.effects)
+    storage.restart()
+    return storage._lvm
+
+
+async def test_a_thin_create_reads_no_group_that_was_read_before() -> None:
+    storage = Storage()
+    lvm = counting(storage)
+    await lvm.group("vg0")
+    lvm.reads = 0
+    for key in (SPEC.id.key, volume_key("w")):
+        spec = dataclasses.replace(SPEC, id=VolumeId(key, "aaaaaaaa"))
+        assert await find.find(storage.context, key) == ()
+        made = await claim.claim(storage.context, spec)
+        (found,) = await find.find(storage.context, key)
+        assert (found.id, found.content, found.size) == (made.id, Content.CLAIMED, made.size)
+        await commit.commit(storage.context, spec.id)
+    assert lvm.reads == 0
+    known, read = await lvm.group("vg0", within=60), await lvm.group("vg0")
+    assert lvm.reads == 1
+    assert len(known.volumes) == len(read.volumes) == 3
+    for one in known.volumes:
+        other = read.volume(one.name)
+        if one.layout == "thin":
+            # What the kernel counts changes without us.
+            assert other is not None
+            assert one == dataclasses.replace(other, thin_id=None, data_percent=0.0)
+
+
+async def test_what_an_operator_removed_is_not_found() -> None:
+    """A change by hand is unseen until the next report; what would be answered is looked at anew."""
+    storage = Storage()
+    lvm = counting(storage)
+    await claim.claim(storage.context, SPEC)
+    await commit.commit(storage.context, SPEC.id)
+    await lvm.group("vg0")
+    await SimLvm(storage.host.machine).remove(str(SPEC.id), vg="vg0")
+    assert await find.find(storage.context, SPEC.id.key) == ()
+    await claim.claim(storage.context, SPEC)
+    assert (await storage.now()).content is Content.CLAIMED
+
+
+@pytest.mark.parametrize("layout", [Layout.THIN, Layout.THICK])
+async def test_what_an_operator_made_meanwhile_is_neither_passed_over_nor_written_to(layout: Layout) -> None:
+    """lvcreate itself refuses the name and the size."""
+    storage = Storage()
+    lvm, other = counting(storage), SimLvm(storage.host.machine)
+    spec = dataclasses.replace(SPEC, layout=layout)
+    await lvm.group("vg0")
+    await other.create_thick(str(SPEC.id), vg="vg0", size=GIB, tags=frozenset())
+    with pytest.raises(Incompatible):
+        await claim.claim(storage.context, spec)
+    assert storage.formatter.told == []
+    await other.remove(str(SPEC.id), vg="vg0")
+    await lvm.group("vg0")
+    group = await other.group("vg0")
+    await other.create_thick("all", vg="vg0", size=group.free, tags=frozenset())
+    if layout is Layout.THICK:
+        with pytest.raises(NoCapacity):
+            await claim.claim(storage.context, spec)
+    assert storage.formatter.told == []

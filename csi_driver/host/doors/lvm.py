@@ -80,8 +80,13 @@ class Lvm(Protocol):
     async def group(self, vg: str, *, within: float = 0.0) -> VolumeGroup:
         """The VG with all its LVs, read now. NotFound if there is no such VG.
 
-        With ``within``, what was read at most so many seconds ago will do, if this door has changed nothing since.
+        With ``within``, what was read at most so many seconds ago will do, if this door has changed nothing since that
+        it does not know in full: ``know``, and changes of tags.
         """
+        ...
+
+    def know(self, lv: LogicalVolume) -> None:
+        """The thin volume that was made last is this one, as the kernel tells: what was read before holds, with it."""
         ...
 
     async def create_thin(

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from csi_driver.errors import Busy, CommandFailed, Incompatible, StillWorking, Unavailable
-from csi_driver.host.doors import VolumeGroup
+from csi_driver.host.doors import LogicalVolume, VolumeGroup
 from csi_driver.host.lvm import commands
 from csi_driver.host.lvm.answers import Answer, parse_answer
 from csi_driver.host.lvm.config import write_config
 from csi_driver.host.lvm.failures import failure, has_that_size
+from csi_driver.host.lvm.reports import Reports
 from csi_driver.kit.effects import Effects, effect
 from csi_driver.kit.shell import Child, ChildEnded
 from csi_driver.model.volume import Layout
@@ -24,15 +23,6 @@ from csi_driver.settings import AgentSettings
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A report: how many changes had been asked for before it, and when (monotonic seconds)."""
-
-    changes: int
-    began: float
-    group: VolumeGroup
 
 
 PATIENCE = (0.1, 0.3, 0.6)
@@ -54,26 +44,28 @@ class LvmShell:
         self._child: Child | None = None
         self._closed = False
         self._pools: dict[str, frozenset[str]] = {}
-        self._changes = 0
-        self._seen: dict[str, _Seen] = {}
+        self._reports = Reports()
 
     async def group(self, vg: str, *, within: float = 0.0) -> VolumeGroup:
         """See ``Lvm.group``."""
-        changes, now = self._changes, time.monotonic()
-        seen = self._seen.get(vg)
-        if seen is not None and seen.changes == changes and now - seen.began < within:
-            return seen.group
+        known = self._reports.recall(vg, within)
+        if known is not None:
+            return known
+        stamp = self._reports.stamp()
         group = await self._read(vg)
-        # Commands take turns: one that was asked for after this report has counted up ``_changes`` by now.
-        self._seen[vg] = _Seen(changes, now, group)
+        self._reports.keep(stamp, group)
         return group
+
+    def know(self, lv: LogicalVolume) -> None:
+        """See ``Lvm.know``."""
+        self._reports.know(lv)
 
     async def _read(self, vg: str) -> VolumeGroup:
         line = commands.report(vg)
         try:
             answer = await self._run(line)
         except ChildEnded:
-            answer = await self._run_known(line)
+            _, answer = await self._run_known(line)
         if not answer.ok:
             raise failure("fullreport", answer)
         group = commands.parse_report(vg, answer)
@@ -91,11 +83,12 @@ class LvmShell:
         self, name: str, *, vg: str, pool: str, size: int, tags: frozenset[str], pool_is_up: bool = False
     ) -> None:
         """See ``Lvm.create_thin``."""
-        await self._create_in_pool(
+        number = await self._create_in_pool(
             name,
             commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags, pool_is_up=pool_is_up),
             waits=commands.create_thin(name, vg=vg, pool=pool, size=size, tags=tags),
         )
+        self._reports.made(vg, name, number)
 
     @effect("lvm.create_snapshot")
     async def create_snapshot(
@@ -108,17 +101,19 @@ class LvmShell:
             waits=commands.create_snapshot(name, vg=vg, origin=origin, tags=tags),
         )
 
-    async def _create_in_pool(self, name: str, line: str, *, waits: str) -> None:
-        """``line``, and when it fails because the pool went down meanwhile, ``waits``, which waits for udev."""
+    async def _create_in_pool(self, name: str, line: str, *, waits: str) -> int:
+        """``line``, and when it fails because the pool went down meanwhile, ``waits``, which waits for udev; the number
+        of the change.
+        """
         try:
-            await self._change(line)
+            return await self._change(line)
         except CommandFailed as error:
             if line == waits:
                 raise
             # lvcreate takes back what it had done when it fails.
             log.info("once more, waiting for udev", extra={"volume": name, "error": str(error)})
             try:
-                await self._change(waits)
+                return await self._change(waits)
             except Incompatible as left:
                 raise StillWorking(f"{error}; the volume is there nevertheless, look before it is repeated") from left
 
@@ -134,7 +129,10 @@ class LvmShell:
         stripes: int = 1,
     ) -> None:
         """See ``Lvm.create_thick``."""
-        await self._change(commands.create_thick(name, vg=vg, size=size, tags=tags, layout=layout, stripes=stripes))
+        number = await self._change(
+            commands.create_thick(name, vg=vg, size=size, tags=tags, layout=layout, stripes=stripes)
+        )
+        self._reports.made(vg, name, number)
 
     @effect("lvm.remove")
     async def remove(self, name: str, *, vg: str) -> None:
@@ -178,7 +176,8 @@ class LvmShell:
     @effect("lvm.change_tags")
     async def change_tags(self, name: str, *, vg: str, add: frozenset[str], remove: frozenset[str]) -> None:
         """See ``Lvm.change_tags``."""
-        await self._change(commands.change_tags(name, vg=vg, add=add, remove=remove))
+        number = await self._change(commands.change_tags(name, vg=vg, add=add, remove=remove))
+        self._reports.tagged(vg, name, number, add=add, remove=remove)
 
     @effect("lvm.activate")
     async def activate(self, name: str, *, vg: str) -> None:
@@ -198,20 +197,22 @@ class LvmShell:
                 await self._child.close()
                 self._child = None
 
-    async def _change(self, line: str) -> None:
-        answer = await self._run_known(line)
+    async def _change(self, line: str) -> int:
+        """Do it; its number among all changes."""
+        number, answer = await self._run_known(line)
         if not answer.ok:
             raise failure(line.partition(" ")[0], answer)
+        return number
 
     async def _extend(self, line: str) -> None:
-        answer = await self._run_known(line)
+        _, answer = await self._run_known(line)
         if not answer.ok and not has_that_size(answer):
             raise failure("lvextend", answer)
 
     async def _run_known(self, line: str) -> Answer:
         self._changes += 1
         try:
-            return await self._run(line)
+            return number, await self._run(line)
         except ChildEnded as error:
             command = line.partition(" ")[0]
             raise StillWorking(f"{command}: the lvm shell ended before its answer, it may be done: {error}") from error
