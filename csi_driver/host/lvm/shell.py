@@ -209,8 +209,8 @@ class LvmShell:
         if not answer.ok and not has_that_size(answer):
             raise failure("lvextend", answer)
 
-    async def _run_known(self, line: str) -> Answer:
-        self._changes += 1
+    async def _run_known(self, line: str) -> tuple[int, Answer]:
+        number = self._reports.change()
         try:
             return number, await self._run(line)
         except ChildEnded as error:
