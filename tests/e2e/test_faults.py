@@ -9,7 +9,6 @@ import pytest
 from tests.cluster import binaries
 from tests.cluster.cluster import Cluster
 from tests.cluster.nodes import PROGRAM
-from tests.cluster.places import API_ADDRESS
 from tests.e2e.user import DATA, User, claim, pod
 from tests.lab.waiting import eventually
 
@@ -21,30 +20,38 @@ NOT_READY_LIMIT = 90.0
 
 @pytest.fixture
 def cut_off(cluster: Cluster) -> Generator[str]:
-    """host3, without a way to the API server: kubelet is silent there, but pods and their I/O go on."""
+    """host3, whose kubelet can be stopped: silent to the API server, while pods and their I/O go on.
+
+    The gateway cannot be cut off instead: the lab itself speaks to the host by it.
+    """
     name = "host3"
     yield name
-    host = cluster.lab.host(name)
-    host.run(["ip", "route", "del", "blackhole", f"{API_ADDRESS}/32"], check=False)
-    cluster.kubectl("taint", "node", name, f"{OUT_OF_SERVICE}-", "--overwrite")
+    kubelet(cluster, name, "CONT")
+    if OUT_OF_SERVICE in cluster.kubectl("get", f"node/{name}", "--output=json"):
+        cluster.kubectl("taint", "node", name, f"{OUT_OF_SERVICE}-")
     cluster.wait(f"node/{name}", "condition=Ready", timeout=120)
+
+
+def kubelet(cluster: Cluster, name: str, signal: str) -> None:
+    """Send a signal to it, as `STOP`; it must run."""
+    pids = kubelets(cluster, name)
+    assert pids
+    cluster.lab.host(name).run(["kill", f"-{signal}", *pids])
+
+
+def kubelets(cluster: Cluster, name: str) -> list[str]:
+    """Its process, by the name that the kernel keeps."""
+    program = binaries.program(PROGRAM).name[:15]
+    look = (
+        'for each in /proc/[0-9]*; do read -r name <$each/comm && [ "$name" = "$1" ] && echo ${each#/proc/}; done; true'
+    )
+    return cluster.lab.host(name).run(["sh", "-c", look, "sh", program]).stdout.split()
 
 
 def restart_kubelet(cluster: Cluster, name: str) -> None:
     """kill -9, and start it again; containers run on."""
-    program = binaries.program(PROGRAM).name[:15]  # as the kernel keeps it
-    look = (
-        'for each in /proc/[0-9]*; do read -r name <$each/comm && [ "$name" = "$1" ] && echo ${each#/proc/}; done; true'
-    )
-    host = cluster.lab.host(name)
-
-    def running() -> list[str]:
-        return host.run(["sh", "-c", look, "sh", program]).stdout.split()
-
-    pids = running()
-    assert pids
-    host.run(["kill", "-9", *pids])
-    eventually(lambda: not running())
+    kubelet(cluster, name, "KILL")
+    eventually(lambda: not kubelets(cluster, name))
     cluster.nodes[name].start_kubelet()
 
 
@@ -72,7 +79,7 @@ def test_a_node_out_of_service_is_fenced_before_its_volume_is_given_away(
     writer = pod("writer", "data", node=cut_off)
     writer["spec"]["containers"][0]["command"] = ["sh", "-c", WRITER]
     user.run(writer)
-    cluster.lab.host(cut_off).run(["ip", "route", "replace", "blackhole", f"{API_ADDRESS}/32"])
+    kubelet(cluster, cut_off, "STOP")
     cluster.wait(f"node/{cut_off}", "condition=Ready=Unknown", timeout=NOT_READY_LIMIT)
     cluster.kubectl("taint", "node", cut_off, f"{OUT_OF_SERVICE}=cut:NoExecute")
     user.wait("pod/writer", "delete", timeout=240)
