@@ -44,6 +44,8 @@ thin_pool = "thin"
 disks = ["{USED}"]
 """
 TENANT = "the-earlier-tenant"
+WRITING = 600
+"""Seconds that writing hundreds of MiB may take on a busy machine."""
 
 
 @dataclass
@@ -74,7 +76,7 @@ class Storage:
         return float(value)
 
     def sh(self, script: str) -> str:
-        return self.host.run(["sh", "-e", "-c", script]).stdout
+        return self.host.run(["sh", "-e", "-c", script], timeout=WRITING).stdout
 
     def fill(self, device: str, size: int) -> None:
         """Every byte written, past the cache; fails with dd's complaint."""
@@ -91,9 +93,10 @@ def storage() -> Iterator[Storage]:
             host.run(["lvcreate", "--type", "thin-pool", "-L", size, "-Zy", "-c", "64k", "-n", "thin", vg])
         vg = "vgmany"
         host.run(["vgcreate", vg, *MANY])
-        # All of it is dirty: what shows on a new volume was not cleared.
-        dirty = f"yes {TENANT} | dd of=/dev/{vg}/dirty bs=1M iflag=fullblock 2>/dev/null"
-        host.run(["sh", "-c", f"lvcreate -y -l 100%FREE -n dirty {vg}; {dirty}; sync; lvremove -y {vg}/dirty"])
+        # Where volumes will lie it is dirty: what shows on a new one was not cleared.
+        dirty = f"yes {TENANT} | dd of=/dev/{vg}/dirty bs=1M iflag=fullblock oflag=direct 2>/dev/null || true"
+        script = f"lvcreate -y -i 4 -L 640m -n dirty {vg}; {dirty}; lvremove -y {vg}/dirty"
+        host.run(["sh", "-c", script], timeout=WRITING)
         host.install_driver()
         start(host, POOLS, 'metrics = "127.0.0.1:9809"')
         yield Storage(host, Csi(host.socket(SOCKET), timeout=120, patience=60))
