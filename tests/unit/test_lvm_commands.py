@@ -150,6 +150,7 @@ def test_a_group_is_never_made_by_saying_yes() -> None:
     assert words[0] == "vgcreate"
     assert words[-3:] == ["vg0", "/dev/disk/by-id/wwn-0x5:1", "/dev/sdb"]
     assert {"--metadatasize=67108864b", "--setautoactivation=n", "--addtag=made=1"} <= set(words)
+    assert words.count("--quiet") == 2
     assert not {"--yes", "-y", "--force", "-f", "-ff"} & set(words)
     for bad in ("sdb", "/dev/a b", "/dev/sdb;x", "--yes", "/etc/passwd", ""):
         with pytest.raises(CommandFailed, match="path of a disk"):

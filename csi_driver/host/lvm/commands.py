@@ -120,8 +120,10 @@ def extend(name: str, *, vg: str, size: int, metadata_only: bool) -> str:
 
 
 def create_group(vg: str, *, disks: Iterable[str], tags: Iterable[str]) -> str:
-    """``vgcreate``. Without ``--yes``: on a disk with a signature LVM asks, gets no answer, and gives up."""
-    how = (f"--metadatasize={METADATA_AREA}b", "--setautoactivation=n")
+    """``vgcreate``. Quiet twice answers every question with no (lvm(8)): it gives up on a disk with a signature. The
+    shell's own input, where it would look for an answer, holds our next command.
+    """
+    how = ("--quiet", "--quiet", f"--metadatasize={METADATA_AREA}b", "--setautoactivation=n")
     return _line("vgcreate", *how, *_tags("add", tags), _name(vg), *(_disk(disk) for disk in disks))
 
 
