@@ -62,7 +62,8 @@ class Storage:
     def device(self, volume: str) -> str:
         """The volume's device after ControllerPublish to its own node."""
         self.csi.attach(volume, HOST, block())
-        return f"/dev/mapper/{volume}"
+        # By its number: what udev calls it comes later, and dd would make a file of a name that is not there.
+        return "/dev/" + self.sh(f"dmsetup info -c --noheadings -o blkdevname {volume}").strip()
 
     def done(self, *volumes: str) -> None:
         for volume in volumes:
@@ -97,6 +98,7 @@ def storage() -> Iterator[Storage]:
         dirty = f"yes {TENANT} | dd of=/dev/{vg}/dirty bs=1M iflag=fullblock oflag=direct 2>/dev/null || true"
         script = f"lvcreate -y -i 4 -L 640m -n dirty {vg}; {dirty}; lvremove -y {vg}/dirty"
         host.run(["sh", "-c", script], timeout=WRITING)
+        host.run(["mkfs.ext4", "-q", USED])
         host.install_driver()
         start(host, POOLS, 'metrics = "127.0.0.1:9809"')
         yield Storage(host, Csi(host.socket(SOCKET), timeout=120, patience=60))
@@ -127,14 +129,15 @@ def test_at_the_defaults_no_writer_meets_a_full_pool(storage: Storage) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         storage.create("too-many", 16 * MIB, "full")
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    for volume in volumes:
-        storage.fill(storage.device(volume), size)
+    devices = [storage.device(volume) for volume in volumes]
+    for device in devices:
+        storage.fill(device, size)
     assert float(storage.sh("lvs --noheadings -o data_percent vgfull/thin")) == 100
     eventually(lambda: storage.metric("thin_used_bytes", "full") == 4 * size, within=60)
     assert storage.metric("thin_promised_bytes", "full") == storage.metric("thin_size_bytes", "full") == 4 * size
-    for volume in volumes:
+    for device in devices:
         # Written again, in place: still no word of a full pool.
-        storage.fill(f"/dev/mapper/{volume}", size)
+        storage.fill(device, size)
     with pytest.raises(grpc.RpcError) as refused:
         storage.create("no-more", size, "full")
     assert "256 MiB" in str(refused.value.details())
@@ -231,6 +234,7 @@ def test_a_pool_that_needs_a_check_after_a_crash_comes_back_by_itself(storage: S
     start(storage.host, POOLS, 'metrics = "127.0.0.1:9809"')
     storage.csi = Csi(storage.host.socket(SOCKET), timeout=120, patience=60)
     assert storage.metric("healthy", "made") == 1
+    device = storage.device(volume)
     assert storage.sh(f"head -c 18 {device}") in (TENANT, "\0" * 18)
     storage.fill(device, 64 * MIB)
     storage.done(volume)
