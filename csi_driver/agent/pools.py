@@ -119,7 +119,8 @@ def _problem(settings: PoolSettings, group: VolumeGroup, thin: LogicalVolume | N
     if thin and thin.health in _BROKEN:
         return f"thin pool {thin.name} is broken: {_BROKEN[thin.health]}"
     if thin and thin.data_percent >= DATA_STOP * 100:
-        return f"the data of thin pool {thin.name} is {thin.data_percent:.1f} % full"
+        used = f"{show(int(thin.size * thin.data_percent / 100))} of {show(thin.size)}"
+        return f"the data of thin pool {thin.name} is {thin.data_percent:.1f} % full: {used}"
     if thin and thin.metadata_percent >= METADATA_STOP * 100:
         return f"the metadata of thin pool {thin.name} is {thin.metadata_percent:.1f} % full"
     return ""
