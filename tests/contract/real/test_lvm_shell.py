@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -221,7 +220,10 @@ async def test_growing_a_thin_volume_leaves_its_neighbours_alone(storage: Storag
 
 
 async def test_it_reads_quicker_than_a_process_for_each_command(shell: LvmShell) -> None:
-    """Interleaved medians, with the same configuration. Making and removing is printed only: much of it is udev."""
+    """Interleaved, with the same configuration; the least of each, as what comes on top is the machine's.
+
+    Making and removing is printed only: much of it is udev.
+    """
     run = HostRunner(environment={"LVM_SYSTEM_DIR": str(shell._folder)}).run
 
     def process(line: str) -> Awaitable[object]:
@@ -242,9 +244,9 @@ async def test_it_reads_quicker_than_a_process_for_each_command(shell: LvmShell)
             start = time.monotonic()
             await act("vol-a")
             times[kind].append(time.monotonic() - start)
-    medians = {kind: statistics.median(values) for kind, values in times.items()}
-    print("median ms:", {kind: round(value * 1000) for kind, value in medians.items()})
-    assert medians["read by shell"] < medians["read by process"]
+    least = {kind: min(values) for kind, values in times.items()}
+    print("least ms:", {kind: round(value * 1000) for kind, value in least.items()})
+    assert least["read by shell"] < least["read by process"]
 
 
 async def test_it_does_not_grow(shell: LvmShell) -> None:

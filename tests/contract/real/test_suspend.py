@@ -38,9 +38,10 @@ async def over(storage: Storage, name: str, line: DmLine) -> tuple[int, int]:
     return device.devno
 
 
-def writes_in_flight(number: tuple[int, int]) -> int:
-    """Documentation/ABI/stable/sysfs-block, inflight."""
-    return int(Path("/sys/dev/block", numbers(number), "inflight").read_text().split()[1])
+async def writes_held(storage: Storage, name: str) -> int:
+    """What a ``delay`` device holds back now: reads, writes and flushes are the three numbers of its status."""
+    (line,) = await storage.dm.status(name)
+    return int(line.args.split()[1])
 
 
 async def test_sever_waits_for_a_slow_disk_and_everything_else_goes_on(
@@ -50,7 +51,7 @@ async def test_sever_waits_for_a_slow_disk_and_everything_else_goes_on(
     slow = await over(storage, "slow", DmLine(0, SECTORS, "delay", f"{numbers(below)} 0 0 {numbers(below)} 0 4000"))
     device = await wrapper.ensure(storage.dm, NAME, uuid=ID.wrapper_uuid(7), over=slow, sectors=SECTORS)
     writing = asyncio.create_task(storage.write(device.devno, 0, BLOCK))
-    while not writes_in_flight(slow):
+    while not await writes_held(storage, "slow"):
         assert not writing.done()
         await asyncio.sleep(0.01)
     severing = asyncio.create_task(wrapper.sever(storage.dm, NAME, 7))
