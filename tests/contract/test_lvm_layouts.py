@@ -69,5 +69,5 @@ async def test_too_few_disks_is_no_capacity_and_leaves_nothing(storage: Storage,
 async def test_too_little_room_on_each_disk_is_no_capacity(storage: Storage) -> None:
     before = await storage.lvm.group(MANY)
     with pytest.raises(NoCapacity):
-        await make(storage, Layout.RAID1, size=300 * MIB)
+        await make(storage, Layout.RAID1, size=600 * MIB)
     assert await storage.lvm.group(MANY) == before

@@ -117,6 +117,7 @@ THRESHOLD = "Cannot create new thin volume, free space in thin pool vg0/pool rea
         (['Volume group "vg0" has insufficient free space (749 extents): 25600 required.'], NoCapacity),
         (["Insufficient free space: 127936 extents needed, but only 621 available"], NoCapacity),
         ([THRESHOLD], NoCapacity),
+        (["Number of stripes (5) must not exceed number of physical volumes (4)"], NoCapacity),
         (["Thin pool vg0-pool-tpool transaction_id is 331, while expected 329.", THRESHOLD], CommandFailed),
         (["Logical volume vg0/vol-b in use."], Busy),
         (["Logical volume vg0/vol-m is used by another device."], Busy),

@@ -64,7 +64,8 @@ def report(vg: str) -> str:
     """
     return _line(
         "fullreport",
-        *("--units=b", "--nosuffix"),
+        # The hidden parts of a thin pool tell how its data lies.
+        *("--all", "--units=b", "--nosuffix"),
         *("--configreport=vg", f"--options={_VG_FIELDS}"),
         *("--configreport=lv", f"--options={_LV_FIELDS}"),
         *("--configreport=pv", "--options=pv_name,pv_size,pv_free,pv_missing"),

@@ -22,6 +22,7 @@ _MEANINGS: tuple[tuple[re.Pattern[str], type[DriverError] | None], ...] = tuple(
         (r"already exists in volume group", Incompatible),
         (r"\bin use\b|is used by another device|contains a filesystem in use", Busy),
         (r"insufficient (free|suitable)|not enough free|free space in thin pool \S+ reached threshold", NoCapacity),
+        (r"number of stripes \S+ must not exceed number of physical volumes", NoCapacity),
         (r"metadata .*too large|circular buffer", NoCapacity),
         (r"maximum number of logical volumes", NoCapacity),
     )
