@@ -18,8 +18,9 @@ from tests.lab.image import REPOSITORY
 from tests.lab.waiting import eventually
 
 HOLDER = """
-import sys, time
+import signal, sys, time
 from tests.lab import Lab, HostSpec
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would we
 with Lab([HostSpec("held")], name=sys.argv[1]):
     print("held", flush=True)
     time.sleep(600)
