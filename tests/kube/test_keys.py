@@ -28,9 +28,16 @@ async def test_two_controllers_make_one_key_and_renew_it_under_way(world: World)
         now = await world.admin.api.get(f"{SECRETS}/{KEYS}")
         return now["data"]["controller.key"] != secret["data"]["controller.key"] and "last-ca.crt" not in now["data"]
 
+    async def no_longer_trusted() -> bool:
+        now = await world.admin.api.get(f"{MAPS}/{CA_MAP}")
+        return trust["data"]["ca.crt"] not in now["data"]["ca.crt"]
+
+    async def heard() -> bool:
+        return all(each.fleet.node("n1").answering for each in (first, second))
+
     await eventually(renewed)
-    now = (await world.admin.api.get(f"{MAPS}/{CA_MAP}"))["data"]["ca.crt"]
-    assert trust["data"]["ca.crt"] not in now
+    await eventually(no_longer_trusted)  # the Secret is written first
+    await eventually(heard)
     for each in (first, second):
         # The same processes, and a call that is made with the new key alone.
         assert (await each.fleet.agent("n1").describe()).node == "n1"
